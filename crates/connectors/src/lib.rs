@@ -1,0 +1,15 @@
+//! Sources, sinks and formats, each connector in a folder of its own. [`Embedded`] makes them for
+//! the engine. Nothing here knows SQL or the engine: they meet in `millstream_core`.
+
+pub mod blackhole;
+pub mod datagen;
+pub mod filesystem;
+pub mod formats;
+pub mod generator;
+pub mod hot_table;
+pub mod print;
+pub mod registry;
+pub mod storage;
+pub mod topic;
+
+pub use registry::{CATALOG, Embedded};

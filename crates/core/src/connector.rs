@@ -1,0 +1,90 @@
+//! What connectors there are and what options they take, so that SQL can be checked without them;
+//! and how the engine gets sources, decoders and sinks.
+
+use arrow::datatypes::SchemaRef;
+
+use crate::error::Result;
+use crate::plan::{SinkPlan, SourcePlan};
+use crate::sink::Sink;
+use crate::source::{Decoder, Source};
+
+/// What the SQL front needs to know of a connector.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectorInfo {
+    /// The value of `'connector'`.
+    pub name: &'static str,
+    /// Whether it can be read.
+    pub is_source: bool,
+    /// Whether it can be written.
+    pub is_sink: bool,
+    /// Whether it can be written by primary key (upsert).
+    pub is_upsert: bool,
+    /// Whether it reads or writes bytes and so needs a `'format'`.
+    pub needs_format: bool,
+    /// Options that it takes, without `connector`, `format` and the format's own.
+    pub options: &'static [OptionInfo],
+    /// Keys of METADATA columns that it has.
+    pub metadata: &'static [&'static str],
+}
+
+/// One option of a connector or a format.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionInfo {
+    /// The key; one that ends in `*` stands for all keys with that prefix.
+    pub key: &'static str,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What values it takes.
+    pub kind: OptionKind,
+    /// One line for `millstream` users.
+    pub help: &'static str,
+}
+
+/// What values an option takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OptionKind {
+    /// Any text.
+    Text,
+    /// A whole number.
+    Integer,
+    /// A decimal number.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+    /// `10s`, `5 min`.
+    Duration,
+    /// `64MiB`.
+    Size,
+    /// One of these.
+    OneOf(&'static [&'static str]),
+}
+
+/// What the SQL front needs to know of a format.
+#[derive(Debug, Clone, Copy)]
+pub struct FormatInfo {
+    /// The value of `'format'`.
+    pub name: &'static str,
+    /// Options, with their prefix (`json.…`).
+    pub options: &'static [OptionInfo],
+}
+
+/// Everything that a pipeline file can name.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectorCatalog {
+    /// Known connectors.
+    pub connectors: &'static [ConnectorInfo],
+    /// Known formats.
+    pub formats: &'static [FormatInfo],
+}
+
+/// Makes what a plan names. The server's implementation binds tables to embedded or real services.
+pub trait Connectors: Send + Sync {
+    /// The source of a table.
+    fn source(&self, plan: &SourcePlan) -> Result<Box<dyn Source>>;
+
+    /// A decoder of its records into `schema`; one for each shard.
+    fn decoder(&self, plan: &SourcePlan, schema: &SchemaRef) -> Result<Box<dyn Decoder>>;
+
+    /// The sink of a table.
+    fn sink(&self, plan: &SinkPlan) -> Result<Box<dyn Sink>>;
+}

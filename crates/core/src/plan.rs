@@ -1,0 +1,528 @@
+//! A pipeline as plain data: what `sql` makes and `engine` runs.
+//!
+//! A plan is a forest: each source feeds a tree of nodes, the leaves are sinks. Nodes stand in
+//! topological order; [`Node::input`] points back. Rows of a source have the columns of its
+//! [`RowShape`]: decoded, then metadata, then computed ones. Only columns that something reads are
+//! in the shape. `Display` is what EXPLAIN prints; [`Plan::fingerprint`] is a hash of that text.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use crate::expr::{Expr, Joined};
+use crate::ids::{NodeId, SinkId, SourceId};
+use crate::types::{sql_name, timestamp};
+
+/// A pipeline, bound and typed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The tables that are read, each once, however many queries read it.
+    pub sources: Vec<SourcePlan>,
+    /// What happens between, in topological order.
+    pub nodes: Vec<Node>,
+    /// The tables that are written, late-event and dead-letter tables included.
+    pub sinks: Vec<SinkPlan>,
+    /// What the file's SET statements say.
+    pub options: PipelineOptions,
+}
+
+/// What SET statements and `--set` decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelineOptions {
+    /// `pipeline.name`: the stable identity of state and sinks; by default the file's stem.
+    pub name: String,
+    /// `execution.checkpointing.interval`: how long an epoch is, in milliseconds; default 1 s.
+    pub epoch_interval_ms: u64,
+    /// `parallelism.default`: number of shards; by default as many as the machine has cores.
+    pub parallelism: Option<u32>,
+    /// `millstream.batch-rows`: most rows decoded at once; default 8192.
+    pub batch_rows: usize,
+    /// Every SET key as given, for the record.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// `WITH (…)` of a table, variables resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectorConfig {
+    /// The value of `'connector'`.
+    pub connector: String,
+    /// The other options, `'format'` and `'json.…'` included.
+    pub options: BTreeMap<String, String>,
+}
+
+impl ConnectorConfig {
+    /// The option `key`, if given.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.options.get(key).map(String::as_str)
+    }
+}
+
+/// The columns of a source's rows: decoded, then metadata, then computed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowShape {
+    /// Columns that the decoder fills, by name. Only those that something reads.
+    pub decoded: SchemaRef,
+    /// Columns about the record itself.
+    pub metadata: Vec<MetadataColumn>,
+    /// Columns computed from those before (`name AS expression`), as name and expression over
+    /// the decoded and metadata columns.
+    pub computed: Vec<(String, Expr)>,
+}
+
+/// `name TYPE METADATA [FROM 'key']`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetadataColumn {
+    /// The column's name.
+    pub name: String,
+    /// `offset`, `timestamp`, or a key of [`Split::metadata`](crate::source::Split::metadata).
+    pub key: String,
+    /// The column's type: BIGINT, INT, STRING or TIMESTAMP_LTZ(3).
+    pub data_type: DataType,
+}
+
+impl RowShape {
+    /// All columns in order. Every column may be null.
+    pub fn schema(&self) -> SchemaRef {
+        let mut fields: Vec<Arc<Field>> = self.decoded.fields().iter().cloned().collect();
+        let metadata = self.metadata.iter();
+        fields.extend(metadata.map(|c| Arc::new(Field::new(&c.name, c.data_type.clone(), true))));
+        let computed = self.computed.iter();
+        fields.extend(computed.map(|(n, e)| Arc::new(Field::new(n, e.data_type.clone(), true))));
+        Arc::new(Schema::new(fields))
+    }
+}
+
+/// A table that is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourcePlan {
+    /// Position in [`Plan::sources`].
+    pub id: SourceId,
+    /// The table's name.
+    pub table: String,
+    /// Where its rows come from.
+    pub connector: ConnectorConfig,
+    /// The columns that its readers need.
+    pub shape: RowShape,
+    /// From `WATERMARK FOR`. Without it the source has no event time.
+    pub event_time: Option<EventTimeSpec>,
+    /// Where rows go that a windowed query drops as late; `None`: they are only counted.
+    pub late_events: Option<LateEvents>,
+    /// Where records go that cannot be decoded; `None`: they are only counted.
+    pub dead_letters: Option<DeadLetters>,
+}
+
+/// `WATERMARK FOR column AS column - delay`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventTimeSpec {
+    /// Index in the source's [`RowShape::schema`]; a TIMESTAMP or TIMESTAMP_LTZ column.
+    pub column: usize,
+    /// How much later than the newest event the watermark follows, in milliseconds.
+    pub delay_ms: i64,
+    /// A split without rows for so long stops holding time back.
+    pub idle_timeout_ms: Option<u64>,
+    /// How long after a window's end its state stays, in milliseconds.
+    pub allowed_lateness_ms: i64,
+}
+
+/// The table of late rows. They are decoded again from the raw record with a shape of their own,
+/// so the columns that only this table has cost nothing for rows that are on time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LateEvents {
+    /// Where they go.
+    pub sink: SinkId,
+    /// What to decode of a late record.
+    pub shape: RowShape,
+    /// The sink's columns, in its order.
+    pub columns: Vec<LateColumn>,
+}
+
+/// A column of a late-event table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LateColumn {
+    /// Column of [`LateEvents::shape`].
+    Source(usize),
+    /// `late_for STRING`: the sink whose query dropped the row.
+    LateFor,
+    /// `window_start TIMESTAMP(3)` of the window that it missed.
+    WindowStart,
+    /// `window_end TIMESTAMP(3)` of the window that it missed.
+    WindowEnd,
+    /// `watermark TIMESTAMP(3)` of its split before it.
+    Watermark,
+}
+
+/// The table of records that cannot be decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// Where they go.
+    pub sink: SinkId,
+    /// The sink's columns, in its order.
+    pub columns: Vec<DeadLetterColumn>,
+}
+
+/// A column of a dead-letter table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeadLetterColumn {
+    /// `raw BYTES`, or `raw STRING` with invalid UTF-8 replaced.
+    Raw,
+    /// `source_table STRING`.
+    SourceTable,
+    /// `split STRING`.
+    Split,
+    /// `offset BIGINT`.
+    Offset,
+    /// `error STRING`.
+    Error,
+}
+
+/// What feeds a [`Node`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NodeInput {
+    /// Rows of a source, in its [`RowShape`].
+    Source(SourceId),
+    /// Rows that another node puts out.
+    Node(NodeId),
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Position in [`Plan::nodes`].
+    pub id: NodeId,
+    /// Where its rows come from.
+    pub input: NodeInput,
+    /// What it does with them.
+    pub operator: Operator,
+    /// Columns that it puts out; for a sink, the columns that it takes.
+    pub schema: SchemaRef,
+}
+
+/// What a [`Node`] does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operator {
+    /// Keeps rows for which the expression is true.
+    Filter(Expr),
+    /// Computes the output columns.
+    Project(Vec<Expr>),
+    /// Appends `window_start`, `window_end` (TIMESTAMP(3)) and `window_time` (type of the time
+    /// column), dropping nothing.
+    AssignWindow(WindowSpec),
+    /// Groups by window and keys.
+    WindowAggregate(WindowAggregate),
+    /// Writes to a sink, column by column in order.
+    Sink(SinkId),
+}
+
+/// A window over an event-time column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WindowSpec {
+    /// Index of the event-time column in the input.
+    pub time_column: usize,
+    /// How time is cut.
+    pub kind: WindowKind,
+}
+
+/// How time is cut into windows.
+#[allow(missing_docs, reason = "a variant's own text names its fields")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WindowKind {
+    /// Windows `[k * size + offset, (k + 1) * size + offset)` in milliseconds.
+    Tumble { size_ms: i64, offset_ms: i64 },
+}
+
+/// Grouped aggregation per window. Output columns: `window_start`, `window_end` (TIMESTAMP(3)),
+/// `window_time` (type of the time column: end - 1 ms), one per key, one per aggregate, and, if
+/// `grouping_id`, a BIGINT whose bit i (from the last key) is set when that key is not in the set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowAggregate {
+    /// The window.
+    pub window: WindowSpec,
+    /// Input columns to group by, besides the window.
+    pub keys: Vec<usize>,
+    /// Indices into `keys`; a plain GROUP BY has one set with all of them.
+    pub grouping_sets: Vec<Vec<usize>>,
+    /// What is computed for each group.
+    pub aggregates: Vec<AggregateCall>,
+    /// Whether GROUPING or GROUPING_ID is asked for.
+    pub grouping_id: bool,
+    /// Name of the sink that the query writes to: `late_for` of rows that come late.
+    pub query: String,
+}
+
+/// One aggregate of a [`WindowAggregate`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AggregateCall {
+    /// Which.
+    pub function: AggregateFunction,
+    /// Input column of its argument; none for `COUNT(*)`.
+    pub argument: Option<usize>,
+    /// Input column (BOOLEAN) of `FILTER (WHERE …)`.
+    pub filter: Option<usize>,
+    /// `DISTINCT`.
+    pub distinct: bool,
+    /// Type of the result; SUM and AVG have the argument's type, as in Flink.
+    pub data_type: DataType,
+}
+
+/// Aggregate functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AggregateFunction {
+    /// `COUNT(*)`, `COUNT(x)`
+    Count,
+    /// `SUM(x)`
+    Sum,
+    /// `MIN(x)`
+    Min,
+    /// `MAX(x)`
+    Max,
+    /// `AVG(x)`; of integers, an integer (towards zero).
+    Avg,
+}
+
+/// A table that is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SinkPlan {
+    /// Position in [`Plan::sinks`].
+    pub id: SinkId,
+    /// The table's name.
+    pub table: String,
+    /// Where the rows go.
+    pub connector: ConnectorConfig,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Columns of `PRIMARY KEY … NOT ENFORCED`; empty: rows are appended.
+    pub primary_key: Vec<usize>,
+    /// What its rows are.
+    pub role: SinkRole,
+}
+
+/// What a sink's rows are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkRole {
+    /// Results of INSERT INTO.
+    Results,
+    /// Late rows.
+    LateEvents,
+    /// Undecodable records.
+    DeadLetters,
+}
+
+impl Plan {
+    /// A hash of the plan's text: equal for plans that compute the same from the same tables.
+    pub fn fingerprint(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(self.to_string().as_bytes())
+    }
+
+    /// Columns that flow into a node from `input`.
+    pub fn input_schema(&self, input: NodeInput) -> SchemaRef {
+        match input {
+            NodeInput::Source(id) => self.sources[id.index()].shape.schema(),
+            NodeInput::Node(id) => self.nodes[id.index()].schema.clone(),
+        }
+    }
+
+    /// Nodes fed by `input`, in order.
+    pub fn consumers(&self, input: NodeInput) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(move |node| node.input == input)
+    }
+}
+
+impl WindowAggregate {
+    /// The output columns, given the input's and the keys' names.
+    pub fn output_schema(&self, input: &Schema, aggregate_names: &[String]) -> SchemaRef {
+        let time_type = input.field(self.window.time_column).data_type().clone();
+        let mut fields = vec![
+            Field::new("window_start", timestamp(3), true),
+            Field::new("window_end", timestamp(3), true),
+            Field::new("window_time", time_type, true),
+        ];
+        fields.extend(
+            self.keys
+                .iter()
+                .map(|key| input.field(*key).clone().with_nullable(true)),
+        );
+        let aggregates = self.aggregates.iter().zip(aggregate_names);
+        fields
+            .extend(aggregates.map(|(call, name)| Field::new(name, call.data_type.clone(), true)));
+        if self.grouping_id {
+            fields.push(Field::new("grouping_id", DataType::Int64, true));
+        }
+        Arc::new(Schema::new(fields))
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for source in &self.sources {
+            writeln!(f, "{source}")?;
+            for node in self.consumers(NodeInput::Source(source.id)) {
+                self.fmt_node(f, node, 1)?;
+            }
+        }
+        for sink in self.sinks.iter().filter(|s| s.role != SinkRole::Results) {
+            let role = match sink.role {
+                SinkRole::LateEvents => "late events",
+                _ => "dead letters",
+            };
+            writeln!(f, "{role} {sink}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    fn fmt_node(&self, f: &mut fmt::Formatter<'_>, node: &Node, depth: usize) -> fmt::Result {
+        write!(f, "{:indent$}", "", indent = depth * 2)?;
+        let input = self.input_schema(node.input);
+        match &node.operator {
+            Operator::Filter(predicate) => writeln!(f, "filter {predicate}")?,
+            Operator::Project(exprs) => {
+                let columns: Vec<String> = exprs
+                    .iter()
+                    .zip(node.schema.fields())
+                    .map(|(expr, field)| named(expr, field.name()))
+                    .collect();
+                writeln!(f, "project {}", columns.join(", "))?;
+            }
+            Operator::AssignWindow(window) => {
+                writeln!(f, "assign {}", WindowText(window, &input))?;
+            }
+            Operator::WindowAggregate(aggregate) => {
+                writeln!(f, "{}", AggregateText(aggregate, &input, &node.schema))?;
+            }
+            Operator::Sink(id) => writeln!(f, "sink {}", self.sinks[id.index()])?,
+        }
+        for next in self.consumers(NodeInput::Node(node.id)) {
+            self.fmt_node(f, next, depth + 1)?;
+        }
+        Ok(())
+    }
+}
+
+fn named(expr: &Expr, name: &str) -> String {
+    let text = expr.to_string();
+    if text == name {
+        text
+    } else {
+        format!("{text} AS {name}")
+    }
+}
+
+impl fmt::Display for SourcePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "source {} ({}) [", self.table, self.connector.connector)?;
+        let schema = self.shape.schema();
+        let columns: Vec<String> = columns_text(&schema);
+        write!(f, "{}]", columns.join(", "))?;
+        for (name, expr) in &self.shape.computed {
+            write!(f, " {name} := {expr}")?;
+        }
+        if let Some(spec) = &self.event_time {
+            let column = schema.field(spec.column).name();
+            write!(f, " watermark {column} - {} ms", spec.delay_ms)?;
+            if spec.allowed_lateness_ms > 0 {
+                write!(f, " allowed lateness {} ms", spec.allowed_lateness_ms)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for SinkPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = columns_text(&self.schema).join(", ");
+        write!(
+            f,
+            "{} ({}) [{columns}]",
+            self.table, self.connector.connector
+        )?;
+        if !self.primary_key.is_empty() {
+            let names: Vec<&String> = self
+                .primary_key
+                .iter()
+                .map(|index| self.schema.field(*index).name())
+                .collect();
+            write!(f, " primary key ({})", Joined(&names))?;
+        }
+        Ok(())
+    }
+}
+
+fn columns_text(schema: &Schema) -> Vec<String> {
+    let fields = schema.fields().iter();
+    fields
+        .map(|field| format!("{} {}", field.name(), sql_name(field.data_type())))
+        .collect()
+}
+
+struct WindowText<'a>(&'a WindowSpec, &'a Schema);
+
+impl fmt::Display for WindowText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let column = self.1.field(self.0.time_column).name();
+        match self.0.kind {
+            WindowKind::Tumble { size_ms, offset_ms } => {
+                write!(f, "tumble({column}, {size_ms} ms")?;
+                if offset_ms != 0 {
+                    write!(f, ", offset {offset_ms} ms")?;
+                }
+                f.write_str(")")
+            }
+        }
+    }
+}
+
+struct AggregateText<'a>(&'a WindowAggregate, &'a Schema, &'a Schema);
+
+impl fmt::Display for AggregateText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(aggregate, input, output) = self;
+        let name = |column: &usize| input.field(*column).name().as_str();
+        let keys: Vec<&str> = aggregate.keys.iter().map(name).collect();
+        write!(f, "aggregate {}", WindowText(&aggregate.window, input))?;
+        write!(f, " by [{}]", keys.join(", "))?;
+        if aggregate.grouping_sets.len() != 1 || aggregate.grouping_sets[0].len() != keys.len() {
+            let sets: Vec<String> = aggregate
+                .grouping_sets
+                .iter()
+                .map(|set| {
+                    let names: Vec<&str> = set.iter().map(|index| keys[*index]).collect();
+                    format!("({})", names.join(", "))
+                })
+                .collect();
+            write!(f, " sets [{}]", sets.join(", "))?;
+        }
+        let first = 3 + keys.len();
+        let calls: Vec<String> = aggregate
+            .aggregates
+            .iter()
+            .enumerate()
+            .map(|(index, call)| {
+                let output = output.field(first + index).name();
+                let argument = call.argument.as_ref().map_or("*", name);
+                let distinct = if call.distinct { "DISTINCT " } else { "" };
+                let filter = call.filter.as_ref().map(name);
+                let filter = filter.map_or(String::new(), |f| format!(" FILTER {f}"));
+                format!(
+                    "{}({distinct}{argument}){filter} AS {output}",
+                    call.function
+                )
+            })
+            .collect();
+        write!(f, " [{}]", calls.join(", "))
+    }
+}
+
+impl fmt::Display for AggregateFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Count => "COUNT",
+            Self::Sum => "SUM",
+            Self::Min => "MIN",
+            Self::Max => "MAX",
+            Self::Avg => "AVG",
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! Where rows go. A sink takes part in the epoch protocol: each shard has a [`SinkWriter`] that
+//! stages rows invisibly; once the epoch's manifest is durable, [`Sink::commit`] makes them visible.
+//!
+//! Contract of `commit`: idempotent. The sink remembers in the same atomic step as the rows which
+//! epoch it holds for a [`SinkContext`], and commits an epoch that it holds already as a no-op. So
+//! the engine may repeat it after a crash or an unclear answer, any number of times.
+
+use arrow::array::RecordBatch;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::ids::{Epoch, Incarnation, ShardIndex};
+use crate::storage::AppendFile;
+
+/// Who writes: the stable identity under which a sink remembers epochs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SinkContext {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// The sink table's name.
+    pub sink: String,
+}
+
+/// A table that can be written.
+///
+/// ```
+/// use millstream_core::memory::MemorySink;
+/// use millstream_core::sink::{Sink, SinkContext};
+/// use millstream_core::{Epoch, Incarnation, ShardIndex};
+///
+/// let sink = MemorySink::default();
+/// let context = SinkContext {
+///     pipeline: "p".into(),
+///     incarnation: Incarnation(0),
+///     sink: "t".into(),
+/// };
+/// let mut writer = sink.writer(&context, ShardIndex(0)).unwrap();
+/// assert!(writer.prepare(Epoch(1)).unwrap().is_none(), "nothing written, nothing staged");
+/// sink.commit(&context, Epoch(1), &[]).unwrap();
+/// assert_eq!(sink.committed(&context).unwrap(), Some(Epoch(1)));
+/// ```
+pub trait Sink: Send + Sync {
+    /// Opens the writer of one shard.
+    fn writer(&self, context: &SinkContext, shard: ShardIndex) -> Result<Box<dyn SinkWriter>>;
+
+    /// Makes what was staged for `epoch` visible, all of it or nothing. Called once the manifest
+    /// is durable, in the order of epochs; skipped for an epoch in which nothing was staged.
+    fn commit(&self, context: &SinkContext, epoch: Epoch, staged: &[Staged]) -> Result<()>;
+
+    /// The last epoch that this sink holds for `context`, from data written with the rows.
+    fn committed(&self, context: &SinkContext) -> Result<Option<Epoch>>;
+
+    /// Called on start, after the manifest's staged outputs were committed again: removes what
+    /// was staged for epochs after `last`, which no manifest refers to.
+    fn discard_after(&self, context: &SinkContext, last: Epoch) -> Result<()>;
+}
+
+/// Stages the rows of one shard.
+pub trait SinkWriter: Send {
+    /// Takes rows. They must not become visible.
+    fn write(&mut self, rows: &RecordBatch) -> Result<()>;
+
+    /// Ends the epoch: everything written since the last call, or `None` if that was nothing.
+    fn prepare(&mut self, epoch: Epoch) -> Result<Option<Prepared>>;
+
+    /// Bytes held in memory, for the memory budget.
+    fn buffered_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Staged rows, and the files that must be synced before the manifest may name them.
+pub struct Prepared {
+    /// What goes into the manifest.
+    pub staged: Staged,
+    /// Synced by the engine, off the shard's thread.
+    pub files: Vec<Box<dyn AppendFile>>,
+}
+
+/// What a manifest keeps of a shard's output in one epoch: enough to commit it after a crash.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Staged {
+    /// Number of rows.
+    pub rows: u64,
+    /// Their size as staged, in bytes.
+    pub bytes: u64,
+    /// The sink's own description: names, lengths and checksums of staged files.
+    pub payload: serde_json::Value,
+}
