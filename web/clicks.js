@@ -1,0 +1,226 @@
+// The panels of the click pipeline: views per minute, top pages, top countries. They appear if
+// there is a table `page_minute_agg` with the columns that they need.
+//
+// Flow: the table's live rows only say that something was committed; what is shown comes from
+// aggregating queries, so the page costs the same whether a minute has ten rows or a hundred
+// thousand. Minutes that are known are kept, and only the newest is asked for again.
+
+import { byId, element, setShown, setText } from "./dom.js";
+import { ApiError, runSql, sqlName, subscribe } from "./api.js";
+import { ColumnChart } from "./chart.js";
+import { compact, count, country, duration, minuteOf, parseTimestamp, timestamp } from "./format.js";
+
+const TABLE = "page_minute_agg";
+const NEEDED = ["window_start", "page", "country", "views", "visitors"];
+const MINUTE_MS = 60_000;
+const SHOWN_MINUTES = 60;
+const TOP = 8;
+const SETTLE_MS = 150;
+
+export class ClickPanels {
+  #table = null;
+  #minutes = new Map();
+  #latest = NaN;
+  #pipeline = null;
+  #unsubscribe = null;
+  #timer = 0;
+  #busy = false;
+  #again = false;
+
+  constructor() {
+    this.chart = new ColumnChart(byId("views-chart"), {
+      label: "Views per minute",
+      axis: compact,
+      time: minuteOf,
+      describe: (point) => [
+        ["views", count(point?.value ?? 0)],
+        ["unique (visitor, page)", count(point?.unique ?? 0)],
+      ],
+    });
+    for (const radio of document.querySelectorAll("input[name=range]")) {
+      radio.addEventListener("change", () => this.#soon());
+    }
+    this.#renderEmpty();
+  }
+
+  /** What the server has now. */
+  update({ pipeline, tables }) {
+    this.#pipeline = pipeline;
+    const found = tables.find((table) => table.name === TABLE && hasColumns(table));
+    setShown(byId("clicks"), Boolean(found));
+    if (found && !this.#table) {
+      this.#table = found;
+      this.resume();
+    } else if (!found && this.#table) {
+      this.pause();
+      this.#table = null;
+    }
+    this.#renderNote();
+  }
+
+  /** Follows the table; after a lost connection or a hidden page everything is asked again. */
+  resume() {
+    if (!this.#table || this.#unsubscribe) return;
+    this.#minutes.clear();
+    this.#unsubscribe = subscribe(this.#table.name, {
+      limit: 1,
+      snapshot: () => this.#soon(),
+      rows: () => this.#soon(),
+      lagged: () => this.#soon(),
+    });
+  }
+
+  /** Lets go of the connection. */
+  pause() {
+    this.#unsubscribe?.();
+    this.#unsubscribe = null;
+  }
+
+  // One window arrives in a few commits; they are answered with one round of queries.
+  #soon() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#refresh(), SETTLE_MS);
+  }
+
+  async #refresh() {
+    if (this.#busy) {
+      this.#again = true;
+      return;
+    }
+    this.#busy = true;
+    try {
+      await this.#load();
+    } catch (error) {
+      // Nobody answers: the page's poll shows it and resumes. A refused query is told in place.
+      if (!(error instanceof ApiError)) throw error;
+      if (!error.offline) setText(byId("views-note"), error.message);
+    } finally {
+      this.#busy = false;
+      if (this.#again) {
+        this.#again = false;
+        this.#soon();
+      }
+    }
+  }
+
+  async #load() {
+    const from = sqlName(this.#table);
+    const newest = await runSql(`SELECT MAX(window_start) AS latest FROM ${from}`);
+    const latest = parseTimestamp(newest.rows[0]?.[0]);
+    if (!Number.isFinite(latest)) {
+      this.#renderEmpty();
+      return;
+    }
+    const oldest = latest - (SHOWN_MINUTES - 1) * MINUTE_MS;
+    const since = this.#minutes.size ? Math.max(oldest, this.#latest) : oldest;
+    const range = Number(document.querySelector("input[name=range]:checked").value);
+    const recent = latest - (range - 1) * MINUTE_MS;
+    const [minutes, pages, countries] = await Promise.all([
+      runSql(
+        `SELECT window_start, SUM(views) AS views, SUM(visitors) AS visitors FROM ${from} ` +
+          `WHERE window_start >= ${literal(since)} GROUP BY window_start`,
+      ),
+      runSql(topQuery(from, "page", recent)),
+      runSql(topQuery(from, "country", recent)),
+    ]);
+    this.#latest = latest;
+    for (const [start, views, visitors] of minutes.rows) {
+      this.#minutes.set(parseTimestamp(start), { views: Number(views), unique: Number(visitors) });
+    }
+    for (const start of this.#minutes.keys()) {
+      if (start < oldest) this.#minutes.delete(start);
+    }
+    this.#renderChart();
+    renderBars(byId("top-pages"), pages.rows, (name) => name);
+    renderBars(byId("top-countries"), countries.rows, country);
+    this.#renderNote();
+  }
+
+  #renderChart() {
+    const points = [...this.#minutes]
+      .map(([start, { views, unique }]) => ({ start, value: views, unique }))
+      .sort((a, b) => a.start - b.start);
+    const span = (this.#latest - points[0].start) / MINUTE_MS + 1;
+    const slots = [15, 30, SHOWN_MINUTES].find((wide) => wide >= span) ?? SHOWN_MINUTES;
+    setShown(byId("views-chart"), true);
+    setShown(byId("views-empty"), false);
+    this.chart.update(points, {
+      start: this.#latest - (slots - 1) * MINUTE_MS,
+      slots,
+      slotMs: MINUTE_MS,
+    });
+  }
+
+  #renderEmpty() {
+    setShown(byId("views-chart"), false);
+    setShown(byId("views-empty"), true);
+    const later = "Appears with the first closed window.";
+    for (const id of ["top-pages", "top-countries"]) {
+      byId(id).replaceChildren(element("li", { class: "waiting" }, later));
+    }
+    this.#renderNote();
+  }
+
+  // How far event time is from closing the next window, which is when something new appears.
+  #renderNote() {
+    const isFirst = byId("views-chart").hidden;
+    const message = closingMessage(this.#pipeline, isFirst);
+    setText(byId("views-empty"), isFirst ? message : "");
+    setText(byId("views-note"), isFirst ? "" : message);
+  }
+}
+
+function closingMessage(pipeline, isFirst) {
+  const which = isFirst ? "First" : "Next";
+  if (!pipeline) return "";
+  if (pipeline.state === "finished") return "All input read, every window closed.";
+  if (pipeline.state !== "running" && pipeline.state !== "starting") return `Pipeline is ${pipeline.state}.`;
+  const marks = pipeline.sources.map((source) => source.watermark_ms).filter(Number.isFinite);
+  if (!marks.length) {
+    return isFirst ? "Waiting for the first events. A window closes 10 s after its minute ends." : "";
+  }
+  const watermark = Math.min(...marks);
+  const left = MINUTE_MS - (((watermark % MINUTE_MS) + MINUTE_MS) % MINUTE_MS);
+  const seconds = duration(Math.ceil(left / 1000) * 1000).replace(".0", "");
+  return `${which} window closes in about ${seconds}.`;
+}
+
+function hasColumns(table) {
+  const names = (table.columns ?? []).map((column) => column.name ?? column);
+  return NEEDED.every((name) => names.includes(name));
+}
+
+function literal(ms) {
+  return `TIMESTAMP '${timestamp(ms)}'`;
+}
+
+function topQuery(from, column, since) {
+  return (
+    `SELECT ${column}, SUM(views) AS views FROM ${from} WHERE window_start >= ${literal(since)} ` +
+    `GROUP BY ${column} ORDER BY views DESC, ${column} LIMIT ${TOP}`
+  );
+}
+
+/** Writes rows of (name, views) into a list, reusing its items so that bars glide. */
+function renderBars(list, rows, nameOf) {
+  const most = Math.max(1, ...rows.map(([, views]) => Number(views)));
+  list.querySelector(".waiting")?.remove();
+  while (list.children.length > rows.length) list.lastElementChild.remove();
+  rows.forEach(([name, views], index) => {
+    if (!list.children[index]) list.append(barItem());
+    const [label, figure, track] = list.children[index].children;
+    setText(label, name === null ? "unknown" : nameOf(name));
+    setText(figure, count(Number(views)));
+    track.firstElementChild.style.transform = `scaleX(${Number(views) / most})`;
+  });
+}
+
+function barItem() {
+  return element(
+    "li",
+    {},
+    element("span", { class: "bar-name" }),
+    element("span", { class: "bar-figure" }),
+    element("span", { class: "bar-track", "aria-hidden": "true" }, element("span", { class: "bar-fill" })),
+  );
+}
