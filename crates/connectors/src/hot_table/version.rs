@@ -1,0 +1,171 @@
+//! Version files: one immutable state of a table each. The contract is in the parent module.
+
+use std::collections::BTreeMap;
+
+use millstream_core::storage::Storage;
+use millstream_core::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::name::Mark;
+use super::schema::Column;
+use super::statistics::ColumnRange;
+
+const FORMAT: u32 = 1;
+
+/// How many versions are kept, the newest included.
+pub(super) const VERSIONS_KEPT: u64 = 3;
+
+/// One state of a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Version {
+    pub database: String,
+    pub table: String,
+    pub columns: Vec<Column>,
+    pub primary_key: Vec<usize>,
+    pub retention_ms: Option<u64>,
+    /// In the order in which rows replace each other.
+    pub parts: Vec<PartEntry>,
+    /// The last epoch that the table holds of each writer.
+    pub writers: BTreeMap<String, Mark>,
+}
+
+/// A part as versions and manifests know it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct PartEntry {
+    /// Name in the table's `parts/`.
+    pub file: String,
+    /// Rows in the file, replaced ones included.
+    pub rows: u64,
+    /// The file's length.
+    pub bytes: u64,
+    /// The file's CRC-32.
+    pub crc32: u32,
+    /// One entry for each column that the part has: those that were added to the table later are
+    /// null in all its rows.
+    pub columns: Vec<Option<ColumnRange>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope<'a> {
+    format: u32,
+    crc32: u32,
+    #[serde(borrow)]
+    body: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: u32,
+}
+
+/// Where the version files of the table in `folder` are.
+pub(super) fn versions_folder(folder: &str) -> String {
+    format!("{folder}versions/")
+}
+
+/// The path of version `number`.
+pub(super) fn version_path(folder: &str, number: u64) -> String {
+    format!("{}{number:020}.json", versions_folder(folder))
+}
+
+/// The numbers of the versions that are there, ascending.
+pub(super) fn version_numbers(storage: &dyn Storage, folder: &str) -> Result<Vec<u64>> {
+    let prefix = versions_folder(folder);
+    let paths = storage.list(&prefix)?;
+    let number = |path: &String| {
+        let digits = path.strip_prefix(&prefix)?.strip_suffix(".json")?;
+        digits.parse::<u64>().ok()
+    };
+    Ok(paths.iter().filter_map(number).collect())
+}
+
+impl Version {
+    /// The file's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let body = serde_json::value::to_raw_value(self).expect("keys are strings");
+        let crc32 = crc32fast::hash(body.get().as_bytes());
+        let envelope = Envelope {
+            format: FORMAT,
+            crc32,
+            body: &body,
+        };
+        let mut bytes = serde_json::to_vec(&envelope).expect("keys are strings");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Reads a file. The error names what is wrong with it, not its path.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let not_json = |e: serde_json::Error| Error::corrupt(format!("not a table version: {e}"));
+        // Whatever a newer format looks like, it says so first.
+        let FormatOnly { format } = serde_json::from_slice(bytes).map_err(not_json)?;
+        if format > FORMAT {
+            let message = format!("format={format} is from a newer version; expected {FORMAT}");
+            return Err(Error::invalid(message));
+        }
+        let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(not_json)?;
+        let found = crc32fast::hash(envelope.body.get().as_bytes());
+        if found != envelope.crc32 {
+            let expected = envelope.crc32;
+            let message = format!("checksum does not match: found={found} expected={expected}");
+            return Err(Error::corrupt(message));
+        }
+        serde_json::from_str(envelope.body.get()).map_err(not_json)
+    }
+}
+
+/// Reads version `number`.
+pub(super) fn read_version(storage: &dyn Storage, folder: &str, number: u64) -> Result<Version> {
+    let path = version_path(folder, number);
+    let bytes = storage.read(&path)?;
+    Version::decode(&bytes).map_err(|error| error.context(format!("`{path}`")))
+}
+
+/// Reads the newest version, or `None` if the table has none. If the newest is damaged, the error
+/// names it and the newest one that is sound.
+pub(super) fn read_newest(storage: &dyn Storage, folder: &str) -> Result<Option<(u64, Version)>> {
+    let numbers = version_numbers(storage, folder)?;
+    let Some((newest, older)) = numbers.split_last() else {
+        return Ok(None);
+    };
+    let error = match read_version(storage, folder, *newest) {
+        Ok(version) => return Ok(Some((*newest, version))),
+        Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+        Err(error) => error,
+    };
+    let sound = older
+        .iter()
+        .rev()
+        .find(|n| read_version(storage, folder, **n).is_ok());
+    let advice = match sound {
+        Some(number) => format!(
+            "the newest sound version is `{}`",
+            version_path(folder, *number)
+        ),
+        None => "there is no sound version".to_owned(),
+    };
+    Err(Error::corrupt(format!("{error}; {advice}")))
+}
+
+/// Writes version `number`. Repeating it is fine; `Fenced` if somebody else wrote another one.
+pub(super) fn write_version(
+    storage: &dyn Storage,
+    folder: &str,
+    number: u64,
+    version: &Version,
+) -> Result<()> {
+    let path = version_path(folder, number);
+    let bytes = version.encode();
+    match storage.put_if_absent(&path, &bytes) {
+        // An earlier attempt may have succeeded although its answer said otherwise.
+        Err(error) if error.kind() == ErrorKind::Conflict => {
+            if storage.read(&path)? == bytes {
+                return Ok(());
+            }
+            let message = format!("`{path}` was written by another process, which owns the table");
+            Err(Error::new(ErrorKind::Fenced, message))
+        }
+        other => other,
+    }
+}
