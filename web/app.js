@@ -122,7 +122,7 @@ function renderTiles(pipeline) {
 
   const marks = pipeline.sources.map((source) => source.watermark_ms).filter(Number.isFinite);
   setText(byId("lag"), marks.length ? duration(pipeline.lag_ms ?? NaN) : UNKNOWN);
-  setText(byId("lag-note"), marks.length ? `watermark ${secondOf(Math.min(...marks))} UTC` : "no events yet");
+  setText(byId("lag-note"), marks.length ? `at ${secondOf(Math.min(...marks))} UTC` : "no events yet");
 
   setText(byId("epoch"), pipeline.epoch ? count(pipeline.epoch) : UNKNOWN);
   const rewound = pipeline.incarnation > 0 ? `, incarnation ${count(pipeline.incarnation)}` : "";

@@ -10,6 +10,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { top: 12, right: 4, bottom: 26 };
 const CHARACTER_WIDTH = 7;
+const FEW_VALUES = 12;
 
 function svg(name, attributes = {}, text) {
   const made = document.createElementNS(SVG, name);
@@ -195,9 +196,12 @@ export class ColumnChart {
     this.tooltip.replaceChildren(title, ...rows);
     const { left, slot: slotWidth } = this.#layout;
     const centre = left + (slot + 0.5) * slotWidth;
-    const half = this.tooltip.offsetWidth / 2;
-    const x = Math.min(Math.max(centre, half), this.root.clientWidth - half);
-    this.tooltip.style.transform = `translate(${Math.round(x - half)}px, 0)`;
+    // Beside the column, on the side where there is room, so that it hides its neighbours only.
+    const wide = this.tooltip.offsetWidth;
+    const away = slotWidth / 2 + 8;
+    const isRight = centre > this.root.clientWidth / 2;
+    const x = Math.max(0, isRight ? centre - away - wide : centre + away);
+    this.tooltip.style.transform = `translate(${Math.round(x)}px, 0)`;
   }
 
   #onPointer(event) {
@@ -251,8 +255,10 @@ export class Sparkline {
     if (this.#values.length > this.capacity) this.#values.shift();
     if (this.#values.length < 2) return;
     const max = Math.max(...this.#values) || 1;
-    const step = 100 / (this.capacity - 1);
-    const first = this.capacity - this.#values.length;
+    // Few values are spread wide, so that a young line is not a splinter at the edge.
+    const slots = Math.max(this.#values.length, Math.min(this.capacity, FEW_VALUES));
+    const step = 100 / (slots - 1);
+    const first = slots - this.#values.length;
     const points = this.#values.map(
       (each, index) => `${((first + index) * step).toFixed(2)} ${(23 - 21 * (each / max)).toFixed(2)}`,
     );

@@ -34,7 +34,7 @@ export class ClickPanels {
       time: minuteOf,
       describe: (point) => [
         ["views", count(point?.value ?? 0)],
-        ["unique (visitor, page)", count(point?.unique ?? 0)],
+        ["unique views", count(point?.unique ?? 0)],
       ],
     });
     for (const radio of document.querySelectorAll("input[name=range]")) {
