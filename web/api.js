@@ -6,6 +6,7 @@
 
 const ANSWER_WITHIN_MS = 10_000;
 const QUERY_WITHIN_MS = 60_000;
+const LIVE_RETRY_MS = 3_000;
 
 /** A request that was not answered with what was asked for. */
 export class ApiError extends Error {
@@ -78,23 +79,42 @@ export async function runSql(query, signal) {
     QUERY_WITHIN_MS,
   );
   try {
-    return await response.json();
+    return JSON.parse(await response.text(), keepLargeIntegers);
   } catch {
     throw new ApiError("the answer broke off", { offline: true });
   }
 }
 
+/** A BIGINT beyond 2^53 stays the text that it was sent as, where the browser tells it. */
+function keepLargeIntegers(_key, value, context) {
+  const isLarge = typeof value === "number" && !Number.isSafeInteger(value);
+  return isLarge && /^-?\d+$/.test(context?.source ?? "") ? context.source : value;
+}
+
 /**
  * Subscribes to the committed rows of a table. `handlers.snapshot` and `handlers.rows` get arrays
- * of row objects, `handlers.lagged` tells that some were left out. The browser reconnects by
- * itself and starts again with a snapshot. Returns a function that ends the subscription.
+ * of row objects, `handlers.lagged` tells that some were left out. After a break it starts again
+ * with a snapshot. Returns a function that ends the subscription.
  */
-export function subscribe(table, { limit = 100, snapshot, rows, lagged }) {
-  const source = new EventSource(`/api/v1/tables/${encodeURIComponent(table)}/live?limit=${limit}`);
-  source.addEventListener("snapshot", (event) => snapshot?.(JSON.parse(event.data)));
-  source.addEventListener("rows", (event) => rows?.(JSON.parse(event.data)));
-  source.addEventListener("lagged", () => lagged?.());
-  return () => source.close();
+export function subscribe(table, { limit = 100, ...handlers }) {
+  const name = encodeURIComponent(table.database ? `${table.database}.${table.name}` : table.name);
+  let source = null;
+  let retry = 0;
+  const open = () => {
+    source = new EventSource(`/api/v1/tables/${name}/live?limit=${limit}`);
+    source.addEventListener("snapshot", (event) => handlers.snapshot?.(JSON.parse(event.data)));
+    source.addEventListener("rows", (event) => handlers.rows?.(JSON.parse(event.data)));
+    source.addEventListener("lagged", () => handlers.lagged?.());
+    source.addEventListener("error", () => {
+      // The browser reconnects after a break by itself, but not after an answer that is an error.
+      if (source.readyState === EventSource.CLOSED) retry = setTimeout(open, LIVE_RETRY_MS);
+    });
+  };
+  open();
+  return () => {
+    clearTimeout(retry);
+    source.close();
+  };
 }
 
 /** An identifier in double quotes. */

@@ -13,7 +13,7 @@ import { Console } from "./console.js";
 import { Inside, Tables } from "./inside.js";
 import { Rejects } from "./rejects.js";
 import { Sparkline } from "./chart.js";
-import { count, duration, plural, secondOf, UNKNOWN } from "./format.js";
+import { count, duration, plural, secondOf, UNKNOWN, watermarkOf } from "./format.js";
 
 const TICK_MS = 1_000;
 const TABLES_EVERY = 5;
@@ -120,9 +120,9 @@ function renderTiles(pipeline) {
   setText(byId("rate"), count(rate));
   spark.push(rate);
 
-  const marks = pipeline.sources.map((source) => source.watermark_ms).filter(Number.isFinite);
-  setText(byId("lag"), marks.length ? duration(pipeline.lag_ms ?? NaN) : UNKNOWN);
-  setText(byId("lag-note"), marks.length ? `at ${secondOf(Math.min(...marks))} UTC` : "no events yet");
+  const { ms, ended } = watermarkOf(pipeline);
+  setText(byId("lag"), duration(pipeline.lag_ms ?? NaN));
+  setText(byId("lag-note"), ended ? "end of input" : ms === undefined ? "no events yet" : `at ${secondOf(ms)} UTC`);
 
   setText(byId("epoch"), pipeline.epoch ? count(pipeline.epoch) : UNKNOWN);
   const rewound = pipeline.incarnation > 0 ? `, incarnation ${count(pipeline.incarnation)}` : "";

@@ -8,7 +8,7 @@
 import { byId, element, setShown, setText } from "./dom.js";
 import { ApiError, runSql, sqlName, subscribe } from "./api.js";
 import { ColumnChart } from "./chart.js";
-import { compact, count, country, duration, minuteOf, parseTimestamp, timestamp } from "./format.js";
+import { compact, count, country, duration, minuteOf, parseTimestamp, timestamp, watermarkOf } from "./format.js";
 
 const TABLE = "page_minute_agg";
 const NEEDED = ["window_start", "page", "country", "views", "visitors"];
@@ -62,7 +62,7 @@ export class ClickPanels {
   resume() {
     if (!this.#table || this.#unsubscribe) return;
     this.#minutes.clear();
-    this.#unsubscribe = subscribe(this.#table.name, {
+    this.#unsubscribe = subscribe(this.#table, {
       limit: 1,
       snapshot: () => this.#soon(),
       rows: () => this.#soon(),
@@ -175,12 +175,12 @@ function closingMessage(pipeline, isFirst) {
   if (!pipeline) return "";
   if (pipeline.state === "finished") return "All input read, every window closed.";
   if (pipeline.state !== "running" && pipeline.state !== "starting") return `Pipeline is ${pipeline.state}.`;
-  const marks = pipeline.sources.map((source) => source.watermark_ms).filter(Number.isFinite);
-  if (!marks.length) {
+  const { ms, ended } = watermarkOf(pipeline);
+  if (ended) return "";
+  if (ms === undefined) {
     return isFirst ? "Waiting for the first events. A window closes 10 s after its minute ends." : "";
   }
-  const watermark = Math.min(...marks);
-  const left = MINUTE_MS - (((watermark % MINUTE_MS) + MINUTE_MS) % MINUTE_MS);
+  const left = MINUTE_MS - (((ms % MINUTE_MS) + MINUTE_MS) % MINUTE_MS);
   const seconds = duration(Math.ceil(left / 1000) * 1000).replace(".0", "");
   return `${which} window closes in about ${seconds}.`;
 }

@@ -57,6 +57,24 @@ export function bytes(value) {
   return `${unit && value < 100 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
 }
 
+// The last millisecond that a Date can be. The watermark of input that has ended lies beyond.
+const LAST_TIME_MS = 8.64e15;
+
+/** The least watermark of a pipeline's sources: `{ms}`, `{ended: true}` or `{}` if there is none. */
+export function watermarkOf(pipeline) {
+  const marks = pipeline.sources.map((source) => source.watermark_ms).filter(Number.isFinite);
+  if (!marks.length) return {};
+  const least = Math.min(...marks);
+  if (least > LAST_TIME_MS) return { ended: true };
+  return least < -LAST_TIME_MS ? {} : { ms: least };
+}
+
+/** A watermark as a time of day. */
+export function watermark(ms) {
+  if (!Number.isFinite(ms) || ms < -LAST_TIME_MS) return UNKNOWN;
+  return ms > LAST_TIME_MS ? "end" : secondOf(ms);
+}
+
 /** `15:06` */
 export function minuteOf(ms) {
   return new Date(ms).toISOString().slice(11, 16);

@@ -3,7 +3,7 @@
 
 import { byId, element, setShown, setText } from "./dom.js";
 import { ApiError, getText, subscribe } from "./api.js";
-import { bytes, count, duration, plural, secondOf, UNKNOWN } from "./format.js";
+import { bytes, count, duration, plural, UNKNOWN, watermark } from "./format.js";
 import { firstRows } from "./console.js";
 import { rowsTable } from "./table.js";
 
@@ -83,7 +83,7 @@ function splitGrid(pipeline) {
       split.ended ? "ended" : split.idle ? "idle" : "reading",
       count(split.offset),
       split.backlog === null ? UNKNOWN : count(split.backlog),
-      Number.isFinite(split.watermark_ms) ? secondOf(split.watermark_ms) : UNKNOWN,
+      watermark(split.watermark_ms),
     ]),
   );
   const columns = [text("source"), text("split"), text("state"), figure("offset"), figure("backlog"),
@@ -174,18 +174,19 @@ export class Tables {
     setText(byId("watch-title"), `Live: ${table.name}`);
     setText(byId("watch-status"), "Waiting for the next commit…");
     byId("watch-rows").replaceChildren();
-    const show = (rows, word) => {
-      this.#rows = [...rows.slice(-WATCHED_ROWS).reverse(), ...this.#rows].slice(0, WATCHED_ROWS);
+    const show = (rows, message) => {
+      this.#rows = rows.slice(0, WATCHED_ROWS);
       this.#renderWatched(table);
-      if (rows.length) setText(byId("watch-status"), `${plural(rows.length, "row")} ${word}`);
+      setText(byId("watch-status"), message);
     };
-    this.#unsubscribe = subscribe(table.name, {
+    this.#unsubscribe = subscribe(table, {
       limit: WATCHED_ROWS,
-      snapshot: (rows) => {
-        this.#rows = [];
-        show(rows, "in the table's newest commits, more as they come");
+      // A snapshot has the newest row first, a commit the newest last.
+      snapshot: (rows) => show(rows, rows.length ? "More appears as it is committed." : "No rows yet."),
+      rows: (rows) => {
+        const newest = rows.slice(-WATCHED_ROWS).reverse();
+        show([...newest, ...this.#rows], `${plural(rows.length, "row")} in the last commit.`);
       },
-      rows: (rows) => show(rows, "in the last commit"),
       lagged: () => setText(byId("watch-status"), "Too many rows for this page; some were left out."),
     });
   }

@@ -84,7 +84,17 @@ async function ranksByRange({ page }) {
   expectEqual((minutes + 1440) % 1440, 59, "minutes before the newest window");
 }
 
-async function showsDamage({ page }) {
+async function showsBytesAsText({ page }) {
+  await untilText(page, "#job-state", /running/);
+  await page.click("#dead-details summary");
+  await untilText(page, "#dead-samples", /<img src="\/x" alt="markup">/);
+  expectEqual(await page.locator("#dead-samples img").count(), 0, "elements made of a record's bytes");
+}
+
+async function showsSpecialValues({ page }) {
+  await page.fill("#sql-text", "SELECT 9223372036854775807 AS n");
+  await page.press("#sql-text", "Control+Enter");
+  await untilText(page, "#sql-result td.num", /^9223372036854775807$/);
   await page.fill("#sql-text", "SELECT * FROM a CROSS JOIN b");
   await page.press("#sql-text", "Control+Enter");
   await untilText(page, "#sql-status", /cut off at the server's row limit/);
@@ -106,11 +116,18 @@ export const stateChecks = [
   ["an hour of windows at 390, dark", scene("live", fitsAndReads, { width: 390, colorScheme: "dark" })],
   ["the chart speaks by keyboard", scene("live", tellsMinuteByKeyboard)],
   ["the top lists follow their range", scene("live", ranksByRange)],
-  ["null and cut-off results are told", scene("live", showsDamage)],
+  ["SQL: null, the largest BIGINT and cut-off results", scene("live", showsSpecialValues)],
+  ["undecodable bytes are text, not markup", scene("live", showsBytesAsText)],
   ["other pipelines: a choice, no click panels", scene("generic", switchesPipelines, { width: 390 })],
   ["stalled: state and reason", scene("stalled", async ({ page }) => {
     await untilText(page, "#job-state", /stalled/);
     await untilText(page, "#job-reason", /storage is full/);
+  })],
+  ["finished: the end is no time of day", scene("finished", async ({ page }) => {
+    await untilText(page, "#job-state", /finished/);
+    await untilText(page, "#lag-note", /^end of input$/);
+    await untilText(page, "#inside", /end/);
+    await untilText(page, "#views-note", /All input read/);
   })],
   ["no pipeline: says so", scene("none", async ({ page }) => {
     await untilText(page, "#job-name", /no pipeline/);

@@ -7,6 +7,8 @@ const LATE = 0.01;
 const BAD = 0.002;
 const STARTED_MS = Date.now();
 const BEFORE_START_MS = 52 * MINUTE_MS;
+// The watermark of input that has ended: the largest 64-bit number, as JSON.parse reads it.
+const ENDED = 9_223_372_036_854_775_807;
 const COUNTRIES = ["US", "DE", "IN", "BR", "GB", "JP", "FR", "CA", "ES", "AU"];
 
 const text = (ms, digits = 19) => new Date(ms).toISOString().slice(0, digits).replace("T", " ");
@@ -28,7 +30,8 @@ export function pipelines(scene) {
   const read = readSoFar(scene);
   const now = scene === "stalled" ? STARTED_MS : Date.now();
   const watermark = scene === "start" ? null : now - 12_300 - Math.round(700 * noise(now / 1000));
-  const clicks = pipeline("web_clicks", scene, read, watermark);
+  const clicks = pipeline("web_clicks", scene, read, scene === "finished" ? ENDED : watermark);
+  if (scene === "finished") return [{ ...clicks, state: "finished", lag_ms: null, rate_rows_per_second: 0 }];
   if (scene !== "generic") return [clicks];
   const named = (name) => ({ ...clicks, pipeline: name });
   return [named("iot_minute"), named("saas_events_with_quite_a_long_name")];
@@ -121,6 +124,14 @@ export function windowRows(rows) {
   }));
 }
 
+/** The largest BIGINT: not a number that JSON.stringify can write, hence this mark. */
+const LARGEST = "@9223372036854775807@";
+
+/** JSON in which the largest BIGINT is a number, as the real server writes it. */
+export function toJson(value) {
+  return JSON.stringify(value).replaceAll(/"@(\d+)@"/g, "$1");
+}
+
 function answer(columns, rows) {
   return { columns, rows, row_count: rows.length, truncated: false, elapsed_ms: 3.4 + noise(rows.length) };
 }
@@ -155,7 +166,8 @@ function deadRows() {
     "field `ts`: missing, expected BIGINT", "not JSON: unexpected end at byte 81"];
   return Array.from({ length: 10 }, (_, index) => [
     812_345 - 7 * index, `web.clicks-${index % 4}`, errors[index % 4],
-    index % 2 ? '{"event_id":"9f3c2a","user_id":"u000321","ts":"soon","page":"/product/3","country":"DE","device":"mobile","referrer":"https://example.com/autumn"}' : '{"event_id" 77',
+    // Undecodable bytes are whatever somebody sent, markup too.
+    index === 2 ? '<img src="/x" alt="markup">' : index % 2 ? '{"event_id":"9f3c2a","user_id":"u000321","ts":"soon","page":"/product/3","country":"DE","device":"mobile","referrer":"https://example.com/autumn"}' : '{"event_id" 77',
     "clicks",
   ]);
 }
@@ -178,6 +190,7 @@ export function answerSql(query, scene) {
     return answer(pick(["window_start", "window_end", "watermark", "event_id", "user_id", "ts", "page", "country", "late_for"], LATE_COLUMNS), lateRows());
   }
   if (has(/dead_clicks/)) return answer(pick(["offset", "split", "error", "raw", "source_table"], DEAD_COLUMNS), deadRows());
+  if (has(/9223372036854775807/)) return answer([column("n", "BIGINT")], [[LARGEST]]);
   if (has(/SHOW TABLES/i)) return answer([column("table", "STRING")], clickTables(scene).map(({ name }) => [name]));
   const rows = windowRows(20).map((row, index) => Object.values(row).map((value) => (index === 3 && value === row.country ? null : value)));
   return { ...answer(AGGREGATE, rows), truncated: has(/CROSS JOIN/i) };

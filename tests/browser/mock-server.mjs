@@ -1,17 +1,18 @@
 // A stand-in for `millstream demo`, for looking at the page without the binary: serves web/ with
 // the server's security header and answers the API with data that moves.
 //
-//   node mock-server.mjs [--port 8099] [--scene live|start|empty|generic|stalled|none]
+//   node mock-server.mjs [--port 8099] [--scene live|start|empty|generic|stalled|finished|none]
 //
 // live: an hour of windows; start: no event yet; empty: events, but no window closed; generic:
-// two pipelines, none of them about clicks; stalled: not reading; none: no pipeline at all.
+// two pipelines, none of them about clicks; stalled: not reading; finished: all input read; none:
+// no pipeline at all.
 // It knows the page's own queries and a few more; it is no SQL engine.
 
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { answerSql, clickTables, pipelines, windowRows } from "./mock-data.mjs";
+import { answerSql, clickTables, pipelines, toJson, windowRows } from "./mock-data.mjs";
 
 const WEB = new URL("../../web/", import.meta.url);
 const TYPES = {
@@ -24,7 +25,7 @@ const TYPES = {
 function sendJson(response, status, value) {
   const type = status < 400 ? "application/json" : "application/problem+json";
   response.writeHead(status, { "content-type": type, "cache-control": "no-cache" });
-  response.end(JSON.stringify(value));
+  response.end(toJson(value));
 }
 
 function problem(response, status, title, detail) {
