@@ -1,0 +1,180 @@
+//! Functions with regular expressions in Java's syntax.
+//!
+//! A pattern is translated to the syntax of the `regex` crate: there `\d`, `\w`, `\s` and `\b` mean
+//! all of Unicode, in Java only ASCII; and `\Q…\E` quotes. Look-around, back-references and
+//! possessive quantifiers do not exist (matching takes linear time in exchange). A constant pattern
+//! is compiled once for the call; one from a column is compiled again only when it changes.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use millstream_core::{Error, Result};
+use regex::Regex;
+
+use super::args::{Args, Kernel, Texts, build_booleans, build_texts, slice_texts};
+use super::definition::{Body, Call, ConstantText, Function, Kind, Params, Returns};
+
+/// The functions of this module. The pattern is argument 1 of each.
+pub(super) fn functions() -> Vec<Function> {
+    use Kind::{Long, Text};
+    let function = |name, kinds, (least, most), returns, prepare| Function {
+        name,
+        params: Params { kinds, least, most },
+        returns,
+        body: Body::Prepared(prepare),
+    };
+    let text = Returns::Text;
+    vec![
+        function("REGEXP", &[Text], (2, 2), Returns::Boolean, |call| {
+            prepare(call, regexp)
+        }),
+        function(
+            "REGEXP_EXTRACT",
+            &[Text, Text, Long],
+            (2, 3),
+            text,
+            |call| prepare(call, extract),
+        ),
+        function("REGEXP_REPLACE", &[Text], (3, 3), text, |call| {
+            prepare(call, replace)
+        }),
+    ]
+}
+
+fn prepare(call: &Call<'_>, kernel: fn(&Args<'_>, &Regexes) -> Result<ArrayRef>) -> Result<Kernel> {
+    let constant = match call.text(1) {
+        ConstantText::Is(pattern) => Some(compile(&pattern)?),
+        ConstantText::Null | ConstantText::Varies => None,
+    };
+    Ok(Arc::new(move |args| {
+        let regexes = match &constant {
+            Some(regex) => Regexes::Constant(regex.clone()),
+            None => Regexes::PerRow(args.texts(1)?),
+        };
+        kernel(args, &regexes)
+    }))
+}
+
+/// The regular expression of each row.
+enum Regexes {
+    Constant(Regex),
+    PerRow(Texts),
+}
+
+/// The last expression that was compiled from a column.
+#[derive(Default)]
+struct Latest(Option<(String, Option<Regex>)>);
+
+impl Regexes {
+    /// The expression of `row`; none if it is null or does not compile.
+    fn get<'a>(&'a self, row: usize, latest: &'a mut Latest) -> Option<&'a Regex> {
+        let patterns = match self {
+            Self::Constant(regex) => return Some(regex),
+            Self::PerRow(patterns) => patterns,
+        };
+        let pattern = patterns.get(row)?;
+        if latest.0.as_ref().is_none_or(|(last, _)| last != pattern) {
+            latest.0 = Some((pattern.to_owned(), compile(pattern).ok()));
+        }
+        latest.0.as_ref()?.1.as_ref()
+    }
+}
+
+/// `REGEXP(text, pattern)`: whether some part of the text matches. An empty pattern never does.
+fn regexp(args: &Args<'_>, regexes: &Regexes) -> Result<ArrayRef> {
+    let input = args.texts(0)?;
+    let mut latest = Latest::default();
+    Ok(build_booleans(args.rows, |row| {
+        let text = input.get(row)?;
+        let regex = regexes.get(row, &mut latest)?;
+        Some(!regex.as_str().is_empty() && regex.is_match(text))
+    }))
+}
+
+/// `REGEXP_EXTRACT(text, pattern[, group])`: the first match's group, by default the whole match;
+/// null if nothing matches or there is no such group.
+fn extract(args: &Args<'_>, regexes: &Regexes) -> Result<ArrayRef> {
+    let input = args.texts(0)?;
+    let groups = match args.len() {
+        2 => None,
+        _ => Some(args.longs(2)?),
+    };
+    let mut latest = Latest::default();
+    Ok(slice_texts(args.rows, |row| {
+        let text = input.get(row)?;
+        let group = match &groups {
+            None => 0,
+            Some(groups) => usize::try_from(groups.get(row)?).ok()?,
+        };
+        let regex = regexes.get(row, &mut latest)?;
+        match group {
+            0 => regex.find(text).map(|found| found.as_str()),
+            _ => regex.captures(text)?.get(group).map(|found| found.as_str()),
+        }
+    }))
+}
+
+/// `REGEXP_REPLACE(text, pattern, replacement)`: every match by the replacement, taken literally.
+fn replace(args: &Args<'_>, regexes: &Regexes) -> Result<ArrayRef> {
+    let (input, replacements) = (args.texts(0)?, args.texts(2)?);
+    let mut latest = Latest::default();
+    Ok(build_texts(args.rows, |row, out| {
+        let (text, replacement) = (input.get(row)?, replacements.get(row)?);
+        let regex = regexes.get(row, &mut latest)?;
+        let mut rest = 0;
+        for found in regex.find_iter(text) {
+            out.push_str(&text[rest..found.start()]);
+            out.push_str(replacement);
+            rest = found.end();
+        }
+        out.push_str(&text[rest..]);
+        Some(())
+    }))
+}
+
+/// # Errors
+/// The pattern is not a regular expression, or has something that is not supported.
+fn compile(pattern: &str) -> Result<Regex> {
+    Regex::new(&translate(pattern)).map_err(|error| {
+        let text = error.to_string();
+        let reason = text
+            .lines()
+            .last()
+            .unwrap_or("")
+            .trim_start_matches("error: ");
+        Error::invalid(format!("`{pattern}` is not a regular expression: {reason}"))
+    })
+}
+
+/// From Java's syntax to that of the `regex` crate.
+fn translate(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        match chars.next() {
+            Some('d') => out.push_str("[0-9]"),
+            Some('D') => out.push_str("[^0-9]"),
+            Some('w') => out.push_str("[0-9A-Za-z_]"),
+            Some('W') => out.push_str("[^0-9A-Za-z_]"),
+            Some('s') => out.push_str("[ \\t\\n\\x0B\\f\\r]"),
+            Some('S') => out.push_str("[^ \\t\\n\\x0B\\f\\r]"),
+            Some('h') => out.push_str("[ \\t\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{202F}]"),
+            Some('R') => out.push_str("(?:\\r\\n|[\\n\\x0B\\f\\r])"),
+            Some('Z') => out.push_str("(?:\\n?\\z)"),
+            Some('b') => out.push_str("(?-u:\\b)"),
+            Some('Q') => {
+                let rest = chars.as_str();
+                let (quoted, after) = rest.split_once("\\E").unwrap_or((rest, ""));
+                out.push_str(&regex::escape(quoted));
+                chars = after.chars();
+            }
+            Some(other) => out.extend(['\\', other]),
+            None => out.push('\\'),
+        }
+    }
+    out
+}
