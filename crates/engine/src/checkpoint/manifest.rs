@@ -1,0 +1,217 @@
+//! The manifest of an epoch: all that recovery needs, in one file.
+//!
+//! Format, version 1: one line of text `millstream-manifest 1 crc32=<8 hex digits> length=<bytes>`,
+//! a newline, then that many bytes of JSON ([`Manifest`]). The checksum covers the JSON. A reader
+//! refuses a higher version, a wrong length and a wrong checksum.
+
+use std::collections::BTreeMap;
+
+use millstream_core::sink::Staged;
+use millstream_core::{Epoch, Error, Incarnation, NodeId, Offset, Result, SplitId, Watermark};
+use serde::{Deserialize, Serialize};
+
+/// The highest version of the format that this code reads, and the one that it writes.
+pub const FORMAT: u32 = 1;
+
+/// What holds as of the end of an epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Hash of the plan that wrote it.
+    pub fingerprint: String,
+    /// How often the pipeline was rewound.
+    pub incarnation: Incarnation,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Number of shards that wrote the segments.
+    pub parallelism: u32,
+    /// Whether all input was read and every window has fired.
+    pub finished: bool,
+    /// Progress of each source by table name.
+    pub sources: BTreeMap<String, SourceProgress>,
+    /// Segments that together are the state of open windows, oldest first.
+    pub segments: Vec<SegmentRef>,
+    /// Output of each sink by table name.
+    pub sinks: BTreeMap<String, SinkProgress>,
+}
+
+/// How far a source was read.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SourceProgress {
+    /// Up to where windows have fired.
+    pub fired: Watermark,
+    /// Its splits.
+    pub splits: Vec<SplitProgress>,
+    /// Counts since the pipeline's first epoch.
+    pub counters: SourceCounters,
+}
+
+/// How far a split was read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SplitProgress {
+    /// Its name.
+    pub split: SplitId,
+    /// The first record not yet read.
+    pub offset: Offset,
+    /// Its own watermark.
+    pub watermark: Watermark,
+    /// Whether it has ended.
+    pub ended: bool,
+    /// When it last had rows (ms since the Unix epoch), for the idle timeout.
+    pub active_at_ms: i64,
+}
+
+/// Every record of a source is counted in exactly one of on time, late and undecodable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SourceCounters {
+    /// Records read.
+    pub rows_read: u64,
+    /// Rows that at least one query dropped as late.
+    pub rows_late: u64,
+    /// Records that could not be decoded.
+    pub rows_undecodable: u64,
+    /// Bytes read.
+    pub bytes_read: u64,
+}
+
+impl SourceCounters {
+    /// Rows that no query dropped.
+    pub fn rows_on_time(&self) -> u64 {
+        self.rows_read - self.rows_late - self.rows_undecodable
+    }
+
+    /// Adds what was counted since.
+    pub fn add(&mut self, other: &Self) {
+        self.rows_read += other.rows_read;
+        self.rows_late += other.rows_late;
+        self.rows_undecodable += other.rows_undecodable;
+        self.bytes_read += other.bytes_read;
+    }
+}
+
+/// A segment file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRef {
+    /// The aggregation whose windows it holds.
+    pub node: NodeId,
+    /// Its path.
+    pub file: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// CRC-32 of all its bytes.
+    pub crc32: u32,
+    /// Rows in it.
+    pub rows: u64,
+    /// The last window in it: once that has fired, the segment is not needed.
+    pub last_window_end: i64,
+    /// How often its rows were merged: 0 as written at a barrier.
+    pub level: u32,
+}
+
+/// What a sink got.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SinkProgress {
+    /// Rows since the pipeline's first epoch.
+    pub rows: u64,
+    /// Bytes as staged since the pipeline's first epoch.
+    pub bytes: u64,
+    /// What this epoch staged: has to be committed (again) on recovery.
+    pub staged: Vec<Staged>,
+}
+
+impl Manifest {
+    /// The bytes of the file.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        let json = serde_json::to_vec(self).map_err(|e| Error::bug(format!("manifest: {e}")))?;
+        let crc = crc32fast::hash(&json);
+        let header = format!(
+            "millstream-manifest {FORMAT} crc32={crc:08x} length={}\n",
+            json.len()
+        );
+        Ok([header.into_bytes(), json].concat())
+    }
+
+    /// Reads a file; `path` is for messages.
+    pub fn decode(path: &str, bytes: &[u8]) -> Result<Self> {
+        let damaged = |what: &str| Error::corrupt(format!("manifest `{path}` is damaged: {what}"));
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let end = end.ok_or_else(|| damaged("no header line"))?;
+        let header =
+            std::str::from_utf8(&bytes[..end]).map_err(|_| damaged("header is not text"))?;
+        let fields: Vec<&str> = header.split(' ').collect();
+        let ["millstream-manifest", version, crc, length] = fields[..] else {
+            return Err(damaged(&format!("header `{header}`")));
+        };
+        let version: u32 = version
+            .parse()
+            .map_err(|_| damaged("version is not a number"))?;
+        if version == 0 {
+            return Err(damaged("version 0"));
+        }
+        if version > FORMAT {
+            let message = format!(
+                "manifest `{path}` was written by a newer version: format {version}, \
+                 this one reads up to {FORMAT}"
+            );
+            return Err(Error::invalid(message));
+        }
+        let json = &bytes[end + 1..];
+        if length != format!("length={}", json.len()) {
+            return Err(damaged(&format!(
+                "{length} expected, found {} bytes",
+                json.len()
+            )));
+        }
+        let found = crc32fast::hash(json);
+        if crc != format!("crc32={found:08x}") {
+            return Err(damaged(&format!(
+                "checksum {crc} expected, found {found:08x}"
+            )));
+        }
+        serde_json::from_slice(json).map_err(|error| damaged(&error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Manifest {
+        Manifest {
+            pipeline: "p".into(),
+            fingerprint: "0".into(),
+            incarnation: Incarnation(0),
+            epoch: Epoch(3),
+            parallelism: 2,
+            finished: false,
+            sources: BTreeMap::from([("clicks".into(), SourceProgress::default())]),
+            segments: vec![],
+            sinks: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn comes_back_as_written() {
+        let bytes = example().encode().unwrap();
+        assert_eq!(Manifest::decode("m", &bytes).unwrap(), example());
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_found() {
+        let bytes = example().encode().unwrap();
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            let error = Manifest::decode("some/path", &damaged).unwrap_err();
+            assert!(error.to_string().contains("some/path"), "{error}");
+            assert!(Manifest::decode("m", &bytes[..at]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_not_guessed_at() {
+        let error = Manifest::decode("m", b"millstream-manifest 2 crc32=0 length=0\n").unwrap_err();
+        assert!(error.to_string().contains("newer version"), "{error}");
+    }
+}

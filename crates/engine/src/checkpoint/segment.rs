@@ -1,0 +1,72 @@
+//! State segments: Arrow IPC files (zstd) that any Arrow tool reads. Columns: `shard` (UInt32), then
+//! those of the operator's state (see [`WindowState`](crate::window::WindowState)). Rows of one
+//! shard and group in a newer segment replace those in an older one; lists of distinct values add.
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
+use arrow::ipc::CompressionType;
+use arrow::ipc::reader::FileReader;
+use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
+use millstream_core::{Error, Result, ShardIndex};
+
+/// State rows of one shard.
+#[derive(Debug, Clone)]
+pub struct StateRows {
+    /// The shard whose windows they are of.
+    pub shard: ShardIndex,
+    /// The rows.
+    pub rows: RecordBatch,
+}
+
+/// The bytes of a segment. At least one batch.
+pub fn encode(states: &[StateRows]) -> Result<Vec<u8>> {
+    let first = states.first();
+    let first = first.ok_or_else(|| Error::bug("a segment has rows"))?;
+    let mut fields = vec![Arc::new(Field::new("shard", DataType::UInt32, false))];
+    fields.extend(first.rows.schema().fields().iter().cloned());
+    let schema = Arc::new(Schema::new(fields));
+    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD))?;
+    let mut writer = FileWriter::try_new_with_options(Vec::new(), &schema, options)?;
+    for state in states {
+        let shard = UInt32Array::from_value(state.shard.0, state.rows.num_rows());
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(shard)];
+        columns.extend(state.rows.columns().iter().cloned());
+        writer.write(&RecordBatch::try_new(schema.clone(), columns)?)?;
+    }
+    Ok(writer.into_inner()?)
+}
+
+/// Reads a segment whose checksum was found right; `path` is for messages.
+pub fn decode(path: &str, bytes: Vec<u8>) -> Result<Vec<StateRows>> {
+    let damaged = |what: &dyn std::fmt::Display| {
+        Error::corrupt(format!("state segment `{path}` is damaged: {what}"))
+    };
+    let reader = FileReader::try_new(Cursor::new(bytes), None).map_err(|e| damaged(&e))?;
+    let mut states = vec![];
+    for batch in reader {
+        let batch = batch.map_err(|error| damaged(&error))?;
+        if batch.num_columns() < 3 || *batch.column(0).data_type() != DataType::UInt32 {
+            return Err(damaged(&"no column `shard`"));
+        }
+        if batch.num_rows() == 0 {
+            continue;
+        }
+        let shard = ShardIndex(batch.column(0).as_primitive::<UInt32Type>().value(0));
+        let columns: Vec<usize> = (1..batch.num_columns()).collect();
+        let rows = batch.project(&columns).map_err(|error| damaged(&error))?;
+        states.push(StateRows { shard, rows });
+    }
+    Ok(states)
+}
+
+/// End of the last window in these states.
+pub fn last_window_end(states: &[StateRows]) -> i64 {
+    let ends = states.iter().flat_map(|state| {
+        let ends = state.rows.column(0).as_primitive::<Int64Type>();
+        ends.values().iter().copied()
+    });
+    ends.max().unwrap_or(i64::MIN)
+}

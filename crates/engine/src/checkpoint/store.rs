@@ -1,0 +1,206 @@
+//! Reads and writes manifests and segments of one pipeline, and removes what nothing refers to.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use millstream_core::env::Env;
+use millstream_core::storage::Storage;
+use millstream_core::{Epoch, Error, ErrorKind, Incarnation, NodeId, Result};
+
+use super::manifest::{Manifest, SegmentRef};
+use super::segment::{self, StateRows};
+
+/// Manifests that are kept. The newest decides; the others are for going back after damage.
+const KEPT: usize = 3;
+
+/// The checkpoints of one pipeline.
+pub struct CheckpointStore {
+    storage: Arc<dyn Storage>,
+    env: Arc<dyn Env>,
+    root: String,
+    /// Path and segment files of the manifests that are kept, oldest first.
+    kept: VecDeque<(String, BTreeSet<String>)>,
+}
+
+impl CheckpointStore {
+    /// The store of `pipeline`.
+    pub fn new(storage: Arc<dyn Storage>, env: Arc<dyn Env>, pipeline: &str) -> Self {
+        Self {
+            storage,
+            env,
+            root: format!("pipelines/{pipeline}"),
+            kept: VecDeque::new(),
+        }
+    }
+
+    fn manifest_path(&self, incarnation: Incarnation, epoch: Epoch) -> String {
+        format!(
+            "{}/manifests/{:010}-{:020}",
+            self.root, incarnation.0, epoch.0
+        )
+    }
+
+    /// The newest manifest, or that of epoch `from`; `None` if the pipeline never ran. A damaged one
+    /// is never passed over in silence.
+    pub fn load(&mut self, from: Option<Epoch>) -> Result<Option<Manifest>> {
+        let paths = self.storage.list(&format!("{}/manifests/", self.root))?;
+        let wanted =
+            |path: &&String| from.is_none_or(|from| path.ends_with(&format!("-{:020}", from.0)));
+        let Some(newest) = paths.iter().rev().find(wanted) else {
+            return match from {
+                Some(from) => Err(self.no_such_epoch(from, &paths)),
+                None => Ok(None),
+            };
+        };
+        let manifest = self.read(newest).map_err(|error| match error.kind() {
+            ErrorKind::Corrupt => self.offer_older(error, newest, &paths),
+            _ => error,
+        })?;
+        self.kept.clear();
+        for path in paths.iter().filter(|path| *path <= newest) {
+            // An older one that is damaged is of no use to anybody.
+            if let Ok(manifest) = self.read(path) {
+                self.kept.push_back((path.clone(), files(&manifest)));
+            }
+        }
+        Ok(Some(manifest))
+    }
+
+    /// The highest incarnation that any manifest is of, damaged ones included.
+    pub fn newest_incarnation(&self) -> Result<Incarnation> {
+        let paths = self.storage.list(&format!("{}/manifests/", self.root))?;
+        let names = paths.iter().filter_map(|path| path.rsplit('/').next());
+        let incarnations = names.filter_map(|name| name.split('-').next()?.parse().ok());
+        Ok(Incarnation(incarnations.max().unwrap_or(0)))
+    }
+
+    fn read(&self, path: &str) -> Result<Manifest> {
+        Manifest::decode(path, &self.storage.read(path)?)
+    }
+
+    fn no_such_epoch(&self, epoch: Epoch, paths: &[String]) -> Error {
+        let epochs = paths
+            .iter()
+            .filter_map(|path| path.rsplit('-').next()?.parse::<u64>().ok());
+        let epochs: Vec<String> = epochs.map(|epoch| epoch.to_string()).collect();
+        Error::invalid(format!(
+            "no manifest of epoch {epoch} in `{}/manifests`; there are: {}",
+            self.root,
+            epochs.join(", ")
+        ))
+    }
+
+    fn offer_older(&self, error: Error, newest: &String, paths: &[String]) -> Error {
+        let older = paths.iter().rev().filter(|path| *path < newest);
+        let sound = older.filter_map(|path| self.read(path).ok()).next();
+        match sound {
+            Some(manifest) => Error::corrupt(format!(
+                "{error}; the newest sound manifest is that of epoch {epoch}: run again with \
+                 --from-epoch {epoch} to go on from there (tables without a primary key may then \
+                 hold rows of later epochs twice)",
+                epoch = manifest.epoch
+            )),
+            None => Error::corrupt(format!("{error}; there is no older manifest that is sound")),
+        }
+    }
+
+    /// Writes a segment durably.
+    pub fn write_segment(
+        &self,
+        (epoch, node, level): (Epoch, NodeId, u32),
+        states: &[StateRows],
+    ) -> Result<SegmentRef> {
+        let bytes = segment::encode(states)?;
+        // CRASH: a leftover of an attempt that died before its manifest must not be taken for
+        // this one, so every attempt has names of its own.
+        let random = self.env.random();
+        let file = format!(
+            "{}/state/{:020}-{node}-{random:016x}.arrow",
+            self.root, epoch.0
+        );
+        self.storage.put(&file, &bytes)?;
+        Ok(SegmentRef {
+            node,
+            file,
+            bytes: bytes.len() as u64,
+            crc32: crc32fast::hash(&bytes),
+            rows: states
+                .iter()
+                .map(|state| state.rows.num_rows() as u64)
+                .sum(),
+            last_window_end: segment::last_window_end(states),
+            level,
+        })
+    }
+
+    /// Reads a segment, checking length and checksum.
+    pub fn read_segment(&self, segment: &SegmentRef) -> Result<Vec<StateRows>> {
+        let path = &segment.file;
+        let damaged = |what: String| Error::corrupt(format!("state segment `{path}` {what}"));
+        if self.storage.length(path)?.is_none() {
+            return Err(damaged("is missing".into()));
+        }
+        let bytes = self.storage.read(path)?;
+        let found = crc32fast::hash(&bytes);
+        if bytes.len() as u64 != segment.bytes || found != segment.crc32 {
+            let (length, expected) = (bytes.len(), segment.crc32);
+            return Err(damaged(format!(
+                "is damaged: found length={length} crc32={found:08x}, expected length={} \
+                 crc32={expected:08x}",
+                segment.bytes
+            )));
+        }
+        segment::decode(path, bytes)
+    }
+
+    /// Decides an epoch. `Fenced` if somebody else has decided it already.
+    pub fn write_manifest(&mut self, manifest: &Manifest) -> Result<()> {
+        let path = self.manifest_path(manifest.incarnation, manifest.epoch);
+        let written = self.storage.put_if_absent(&path, &manifest.encode()?);
+        written.map_err(|error| match error.kind() {
+            ErrorKind::Conflict => Error::new(
+                ErrorKind::Fenced,
+                format!(
+                    "another process has taken pipeline `{}` over: {error}",
+                    manifest.pipeline
+                ),
+            ),
+            _ => error,
+        })?;
+        self.kept.push_back((path, files(manifest)));
+        Ok(())
+    }
+
+    /// Removes older manifests and the segments that only they refer to.
+    pub fn collect_garbage(&mut self) -> Result<()> {
+        while self.kept.len() > KEPT {
+            let Some((path, files)) = self.kept.pop_front() else {
+                return Ok(());
+            };
+            // CRASH: the manifest goes first: one that is there has all its segments.
+            self.storage.delete(&path)?;
+            for file in files {
+                if !self.kept.iter().any(|(_, kept)| kept.contains(&file)) {
+                    self.storage.delete(&file)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes segments that no manifest refers to: leftovers of a crash. Called on start, when
+    /// nobody else writes.
+    pub fn remove_orphans(&self) -> Result<()> {
+        for file in self.storage.list(&format!("{}/state/", self.root))? {
+            if !self.kept.iter().any(|(_, kept)| kept.contains(&file)) {
+                self.storage.delete(&file)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn files(manifest: &Manifest) -> BTreeSet<String> {
+    let files = manifest.segments.iter();
+    files.map(|segment| segment.file.clone()).collect()
+}

@@ -1,0 +1,165 @@
+//! Rows on their way through a shard, and where they came from.
+
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{Array, BooleanArray, RecordBatch};
+use millstream_core::source::RawBatch;
+use millstream_core::{EventTime, SourceId, SplitId, Watermark};
+
+/// Rows, and which rows of the source they are. Windows lose the origin: their results are not
+/// rows of a source.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The rows.
+    pub rows: RecordBatch,
+    /// Where they came from.
+    pub origin: Option<Origin>,
+}
+
+/// Rows of one source batch.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// What was read.
+    pub source: Arc<SourceBatch>,
+    /// Row i of the batch is row `selection[i]` of the source batch; `None`: row i.
+    pub selection: Option<Arc<[u32]>>,
+}
+
+/// A batch as it was read from a split, before filters.
+#[derive(Debug)]
+pub struct SourceBatch {
+    /// The source.
+    pub source: SourceId,
+    /// The split.
+    pub split: SplitId,
+    /// The raw records, for rows that are decoded again; `None` for generators.
+    pub raw: Option<RawBatch>,
+    /// Record of each row; `None`: row i is record i.
+    pub record_of_row: Option<Arc<[u32]>>,
+    /// The decoded rows.
+    pub rows: RecordBatch,
+    /// Event time of each row in ms; empty if the source has no event time.
+    pub times: Vec<i64>,
+    /// How far the watermark follows behind.
+    pub delay_ms: i64,
+    /// The split's watermark before the first row.
+    pub before: Watermark,
+    /// The split's watermark after the last row.
+    pub after: Watermark,
+    running: OnceLock<Vec<i64>>,
+}
+
+impl SourceBatch {
+    /// A batch whose running watermarks are computed when asked for.
+    pub fn new(
+        (source, split): (SourceId, SplitId),
+        (rows, raw, record_of_row): (RecordBatch, Option<RawBatch>, Option<Arc<[u32]>>),
+        (times, delay_ms, before): (Vec<i64>, i64, Watermark),
+    ) -> Self {
+        let newest = times.iter().max().map(|time| time.saturating_sub(delay_ms));
+        let after = before.advanced_to(newest.map_or(Watermark::MIN, Watermark));
+        let running = OnceLock::new();
+        Self {
+            source,
+            split,
+            raw,
+            record_of_row,
+            rows,
+            times,
+            delay_ms,
+            before,
+            after,
+            running,
+        }
+    }
+
+    /// The split's watermark as of the rows before `row`.
+    pub fn watermark_before(&self, row: usize) -> Watermark {
+        let running = self.running.get_or_init(|| {
+            let mut watermark = self.before.0;
+            let times = self.times.iter();
+            times
+                .map(|time| {
+                    let before = watermark;
+                    watermark = watermark.max(time.saturating_sub(self.delay_ms));
+                    before
+                })
+                .collect()
+        });
+        Watermark(running[row])
+    }
+
+    /// The raw record of `row`, if there are raw records.
+    pub fn record(&self, row: u32) -> Option<u32> {
+        self.raw.as_ref()?;
+        match &self.record_of_row {
+            Some(records) => Some(records[row as usize]),
+            None => Some(row),
+        }
+    }
+}
+
+impl Origin {
+    /// The source row of row `row` of the batch.
+    pub fn source_row(&self, row: usize) -> u32 {
+        match &self.selection {
+            Some(selection) => selection[row],
+            None => u32::try_from(row).expect("batches have fewer than 2^32 rows"),
+        }
+    }
+
+    /// Whether `row` is late for a window that ends at `end`: its own split had passed the window
+    /// before the row, or (after idleness) the window has already fired.
+    pub fn is_late(&self, row: usize, end: EventTime, fired: Watermark) -> bool {
+        let before = self.source.watermark_before(self.source_row(row) as usize);
+        before.advanced_to(fired).has_passed_end(end)
+    }
+}
+
+impl Batch {
+    /// The rows for which `mask` is true.
+    pub fn filter(&self, mask: &BooleanArray) -> Result<Self, arrow::error::ArrowError> {
+        if mask.null_count() == 0 && mask.true_count() == mask.len() {
+            return Ok(self.clone());
+        }
+        let rows = arrow::compute::filter_record_batch(&self.rows, mask)?;
+        let origin = self.origin.as_ref().map(|origin| {
+            let kept = (0..mask.len()).filter(|row| mask.is_valid(*row) && mask.value(*row));
+            Origin {
+                source: origin.source.clone(),
+                selection: Some(kept.map(|row| origin.source_row(row)).collect()),
+            }
+        });
+        Ok(Self { rows, origin })
+    }
+
+    /// Other columns for the same rows.
+    #[must_use]
+    pub fn with_rows(&self, rows: RecordBatch) -> Self {
+        let origin = self.origin.clone();
+        Self { rows, origin }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::RecordBatchOptions;
+    use arrow::datatypes::Schema;
+
+    use super::*;
+
+    #[test]
+    fn each_row_sees_the_watermark_of_the_rows_before_it() {
+        let options = RecordBatchOptions::new().with_row_count(Some(4));
+        let schema = Arc::new(Schema::empty());
+        let rows = RecordBatch::try_new_with_options(schema, vec![], &options).unwrap();
+        let batch = SourceBatch::new(
+            (SourceId(0), SplitId::new("0")),
+            (rows, None, None),
+            (vec![100, 250, 90, 300], 10, Watermark(120)),
+        );
+        let before: Vec<i64> = (0..4).map(|row| batch.watermark_before(row).0).collect();
+        assert_eq!(before, [120, 120, 240, 240]);
+        assert_eq!(batch.after, Watermark(290));
+    }
+}

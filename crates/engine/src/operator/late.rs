@@ -1,0 +1,124 @@
+//! Rows that came too late for a window: counted once each, kept once for each query that dropped
+//! them, with the whole row decoded again from its raw record.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::SchemaRef;
+use millstream_core::plan::{LateColumn, LateEvents};
+use millstream_core::{EventTime, Result, Watermark};
+
+use super::batch::SourceBatch;
+use super::shape::ShapeDecoder;
+use super::source::SplitContext;
+
+/// Late rows of one source batch.
+#[derive(Debug, Default)]
+pub struct LateRows {
+    rows: Vec<LateRow>,
+}
+
+/// A row that a query dropped.
+#[derive(Debug, Clone)]
+pub struct LateRow {
+    /// Row of the source batch.
+    pub row: u32,
+    /// The query that dropped it.
+    pub query: Arc<str>,
+    /// Start of the window that it missed.
+    pub window_start: EventTime,
+    /// End of the window that it missed.
+    pub window_end: EventTime,
+    /// Watermark of its split before it.
+    pub watermark: Watermark,
+}
+
+impl LateRows {
+    /// Adds a row.
+    pub fn push(&mut self, row: LateRow) {
+        self.rows.push(row);
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Takes them all.
+    pub fn take(&mut self) -> Vec<LateRow> {
+        std::mem::take(&mut self.rows)
+    }
+}
+
+/// How many different rows these are.
+pub fn distinct_rows(late: &[LateRow]) -> u64 {
+    late.iter()
+        .map(|late| late.row)
+        .collect::<BTreeSet<_>>()
+        .len() as u64
+}
+
+/// Builds the rows of a late-event table.
+pub struct LateTable {
+    plan: LateEvents,
+    schema: SchemaRef,
+    decoder: ShapeDecoder,
+}
+
+impl LateTable {
+    /// For the table of `plan`, whose columns are `schema`.
+    pub fn new(plan: &LateEvents, schema: SchemaRef, decoder: ShapeDecoder) -> Self {
+        let plan = plan.clone();
+        Self {
+            plan,
+            schema,
+            decoder,
+        }
+    }
+
+    /// The rows for `late`, which came with `batch`.
+    pub fn rows(
+        &mut self,
+        batch: &SourceBatch,
+        split: &SplitContext,
+        late: &[LateRow],
+    ) -> Result<RecordBatch> {
+        let source = match &batch.raw {
+            Some(raw) => {
+                let records = late.iter().map(|late| batch.record(late.row));
+                let records: Vec<u32> = records.map(|r| r.expect("there are records")).collect();
+                self.decoder.decode(&raw.select(&records), split)?.rows
+            }
+            None => {
+                let rows: UInt32Array = late.iter().map(|late| late.row).collect();
+                self.decoder
+                    .project(&take_record_batch(&batch.rows, &rows)?)?
+            }
+        };
+        let columns = self.plan.columns.iter();
+        let columns: Vec<ArrayRef> = columns
+            .map(|column| late_column(column, &source, late))
+            .collect();
+        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+}
+
+fn late_column(column: &LateColumn, source: &RecordBatch, late: &[LateRow]) -> ArrayRef {
+    let times = |time: fn(&LateRow) -> i64| -> ArrayRef {
+        Arc::new(TimestampMillisecondArray::from_iter_values(
+            late.iter().map(time),
+        ))
+    };
+    match column {
+        LateColumn::Source(index) => source.column(*index).clone(),
+        LateColumn::LateFor => {
+            let names = late.iter().map(|late| &*late.query);
+            Arc::new(StringArray::from_iter_values(names))
+        }
+        LateColumn::WindowStart => times(|late| late.window_start.0),
+        LateColumn::WindowEnd => times(|late| late.window_end.0),
+        LateColumn::Watermark => times(|late| late.watermark.0),
+    }
+}

@@ -1,0 +1,214 @@
+//! The head of a chain: raw records to rows with event times, dead letters, and the split's
+//! watermark.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, SchemaRef};
+use millstream_core::plan::{DeadLetterColumn, DeadLetters, EventTimeSpec, SourcePlan};
+use millstream_core::source::{RawBatch, Read, Rejected, Split};
+use millstream_core::{Error, Result, SourceId, Watermark};
+
+use super::batch::SourceBatch;
+use super::shape::ShapeDecoder;
+use crate::window::assigner::to_millis;
+
+/// What is known of a split while it is read.
+#[derive(Debug, Clone)]
+pub struct SplitContext {
+    /// Its source.
+    pub source: SourceId,
+    /// Name and metadata.
+    pub split: Split,
+    /// Its own watermark: newest event time minus the delay, over all rows read.
+    pub watermark: Watermark,
+}
+
+/// What came of one read.
+#[derive(Debug)]
+pub struct SourceRows {
+    /// The rows, with event times and watermarks.
+    pub batch: SourceBatch,
+    /// Rows for the dead-letter table.
+    pub dead: Option<RecordBatch>,
+    /// Records read.
+    pub rows_read: u64,
+    /// Records that were not accepted.
+    pub rows_undecodable: u64,
+    /// Bytes read.
+    pub bytes_read: u64,
+}
+
+/// Rows that have an event time, the times in ms, and the rows' records.
+type TimedRows = (RecordBatch, Vec<i64>, Option<Arc<[u32]>>);
+
+/// Decodes the records of one source on one shard.
+pub struct SourceOperator {
+    id: SourceId,
+    table: String,
+    shape: ShapeDecoder,
+    event_time: Option<EventTimeSpec>,
+    dead: Option<(DeadLetters, SchemaRef)>,
+}
+
+impl SourceOperator {
+    /// The head for `plan`; `dead_schema` are the columns of its dead-letter table.
+    pub fn new(plan: &SourcePlan, shape: ShapeDecoder, dead_schema: Option<SchemaRef>) -> Self {
+        Self {
+            id: plan.id,
+            table: plan.table.clone(),
+            shape,
+            event_time: plan.event_time.clone(),
+            dead: plan.dead_letters.clone().zip(dead_schema),
+        }
+    }
+
+    /// Takes what a split gave and advances the split's watermark. `None` for no rows at all.
+    pub fn accept(&mut self, read: Read, split: &mut SplitContext) -> Result<Option<SourceRows>> {
+        match read {
+            Read::Records(raw) => self.accept_records(raw, split).map(Some),
+            Read::Rows(rows) => self.accept_rows(&rows, split).map(Some),
+            Read::Pending | Read::End => Ok(None),
+        }
+    }
+
+    fn accept_records(&mut self, raw: RawBatch, split: &mut SplitContext) -> Result<SourceRows> {
+        let shaped = self.shape.decode(&raw, split)?;
+        let bytes_read = raw.records.iter().map(|r| u64::from(r.end - r.start)).sum();
+        let rows_read = raw.len() as u64;
+        let mut rejected = shaped.rejected;
+        let (rows, times, records) =
+            self.event_times(shaped.rows, shaped.record_of_row, &mut rejected)?;
+        let dead = self.dead_letters(&raw, &rejected, split)?;
+        let batch = self.batch((rows, Some(raw), records), times, split);
+        Ok(SourceRows {
+            batch,
+            dead,
+            rows_read,
+            rows_undecodable: rejected.len() as u64,
+            bytes_read,
+        })
+    }
+
+    fn accept_rows(&mut self, rows: &RecordBatch, split: &mut SplitContext) -> Result<SourceRows> {
+        let mut rejected = vec![];
+        let rows_read = rows.num_rows() as u64;
+        let shaped = self.shape.project(rows)?;
+        let (rows, times, _) = self.event_times(shaped, None, &mut rejected)?;
+        let bytes_read = rows.get_array_memory_size() as u64;
+        let batch = self.batch((rows, None, None), times, split);
+        Ok(SourceRows {
+            batch,
+            dead: None,
+            rows_read,
+            rows_undecodable: rejected.len() as u64,
+            bytes_read,
+        })
+    }
+
+    fn batch(
+        &self,
+        rows: (RecordBatch, Option<RawBatch>, Option<Arc<[u32]>>),
+        times: Vec<i64>,
+        split: &mut SplitContext,
+    ) -> SourceBatch {
+        let delay_ms = self.event_time.as_ref().map_or(0, |spec| spec.delay_ms);
+        let place = (self.id, split.split.id.clone());
+        let batch = SourceBatch::new(place, rows, (times, delay_ms, split.watermark));
+        split.watermark = batch.after;
+        batch
+    }
+
+    /// Event times in ms. Rows without one are rejected.
+    fn event_times(
+        &self,
+        rows: RecordBatch,
+        records: Option<Arc<[u32]>>,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<TimedRows> {
+        let Some(spec) = &self.event_time else {
+            return Ok((rows, vec![], records));
+        };
+        let times = to_millis(rows.column(spec.column))?;
+        if times.null_count() == 0 {
+            return Ok((rows, times.values().to_vec(), records));
+        }
+        let column = self.shape.schema().field(spec.column).name().clone();
+        let record = |row: usize| match &records {
+            Some(records) => records[row],
+            None => u32::try_from(row).expect("batches have fewer than 2^32 rows"),
+        };
+        let missing = (0..times.len()).filter(|row| times.is_null(*row));
+        rejected.extend(missing.map(|row| Rejected {
+            record: record(row),
+            error: format!("event time `{column}` is null"),
+        }));
+        rejected.sort_by_key(|rejected| rejected.record);
+        let present = arrow::compute::is_not_null(&times)?;
+        let kept = (0..times.len()).filter(|row| times.is_valid(*row));
+        let records = kept.clone().map(record).collect();
+        let kept_times = kept.map(|row| times.value(row)).collect();
+        let rows = filter_record_batch(&rows, &present)?;
+        Ok((rows, kept_times, Some(records)))
+    }
+
+    fn dead_letters(
+        &self,
+        raw: &RawBatch,
+        rejected: &[Rejected],
+        split: &SplitContext,
+    ) -> Result<Option<RecordBatch>> {
+        let Some((dead, schema)) = &self.dead else {
+            return Ok(None);
+        };
+        if rejected.is_empty() {
+            return Ok(None);
+        }
+        let columns = dead.columns.iter().zip(schema.fields());
+        let columns: Vec<ArrayRef> = columns
+            .map(|(column, field)| {
+                let data_type = field.data_type();
+                self.dead_column(*column, data_type, (raw, rejected, split))
+            })
+            .collect();
+        Ok(Some(RecordBatch::try_new(schema.clone(), columns)?))
+    }
+
+    fn dead_column(
+        &self,
+        column: DeadLetterColumn,
+        data_type: &DataType,
+        (raw, rejected, split): (&RawBatch, &[Rejected], &SplitContext),
+    ) -> ArrayRef {
+        let bytes = rejected.iter().map(|r| raw.record(r.record as usize));
+        let same = |text: &str| -> ArrayRef {
+            let texts = std::iter::repeat_n(text, rejected.len());
+            Arc::new(StringArray::from_iter_values(texts))
+        };
+        match column {
+            DeadLetterColumn::Raw if *data_type == DataType::Binary => {
+                Arc::new(BinaryArray::from_iter_values(bytes))
+            }
+            DeadLetterColumn::Raw => Arc::new(StringArray::from_iter_values(
+                bytes.map(String::from_utf8_lossy),
+            )),
+            DeadLetterColumn::SourceTable => same(&self.table),
+            DeadLetterColumn::Split => same(split.split.id.as_str()),
+            DeadLetterColumn::Offset => {
+                let offsets = rejected.iter().map(|r| raw.offsets[r.record as usize]);
+                let offsets = offsets.map(|o| i64::try_from(o).unwrap_or(i64::MAX));
+                Arc::new(Int64Array::from_iter_values(offsets))
+            }
+            DeadLetterColumn::Error => Arc::new(StringArray::from_iter_values(
+                rejected.iter().map(|r| &r.error),
+            )),
+        }
+    }
+}
+
+/// Sources of one shard by id.
+pub fn by_id(operators: &mut [SourceOperator], id: SourceId) -> Result<&mut SourceOperator> {
+    let operator = operators.get_mut(id.index());
+    operator.ok_or_else(|| Error::bug(format!("no source {id}")))
+}

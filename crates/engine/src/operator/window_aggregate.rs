@@ -1,0 +1,267 @@
+//! Grouped aggregation per window, in two phases.
+//!
+//! Rows update the shard's own partial windows. At a barrier, windows that the watermark has passed
+//! are closed; with several shards their partial states go to the shard that owns each key, which
+//! merges them; results are then emitted once. No row is ever sent to another shard.
+//!
+//! INVARIANT: a window is emitted once: it closes at the first barrier whose watermark has passed
+//! its end, and rows for it that come later are late (see [`Origin::is_late`]).
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMillisecondArray};
+use arrow::compute::cast;
+use arrow::datatypes::{Schema, SchemaRef};
+use millstream_core::plan::{WindowAggregate, WindowKind};
+use millstream_core::{EventTime, Result, Watermark, types};
+
+use super::batch::{Batch, Origin};
+use super::late::{LateRow, LateRows};
+use crate::state::Input;
+use crate::window::assigner::to_millis;
+use crate::window::pane::PaneInput;
+use crate::window::window_state::ClosedWindow;
+use crate::window::{Pane, StateShape, TumbleAssigner, WindowState};
+
+/// See the module.
+pub struct WindowAggregateOperator {
+    plan: WindowAggregate,
+    query: Arc<str>,
+    assigner: TumbleAssigner,
+    shape: Arc<StateShape>,
+    state: WindowState,
+    closed: Vec<ClosedWindow>,
+    fired: Watermark,
+    schema: SchemaRef,
+}
+
+/// Rows of a batch by the end of their window.
+type RowsByWindow = Vec<(i64, Option<Vec<u32>>)>;
+
+impl WindowAggregateOperator {
+    /// The operator for `plan` over rows of `input`, giving rows of `schema`.
+    pub fn new(plan: &WindowAggregate, input: &Schema, schema: SchemaRef) -> Result<Self> {
+        let WindowKind::Tumble { size_ms, offset_ms } = plan.window.kind;
+        let shape = Arc::new(StateShape::new(plan, input)?);
+        Ok(Self {
+            plan: plan.clone(),
+            query: Arc::from(plan.query.as_str()),
+            assigner: TumbleAssigner { size_ms, offset_ms },
+            state: WindowState::new(shape.clone())?,
+            shape,
+            closed: vec![],
+            fired: Watermark::MIN,
+            schema,
+        })
+    }
+
+    /// The open windows.
+    pub fn state(&self) -> &WindowState {
+        &self.state
+    }
+
+    /// The open windows.
+    pub fn state_mut(&mut self) -> &mut WindowState {
+        &mut self.state
+    }
+
+    /// What state batches look like.
+    pub fn shape(&self) -> &Arc<StateShape> {
+        &self.shape
+    }
+
+    /// Up to where windows have fired before a restart.
+    pub fn set_fired(&mut self, fired: Watermark) {
+        self.fired = fired;
+    }
+
+    /// Aggregates the rows that are on time, and notes the others.
+    pub fn on_batch(&mut self, batch: &Batch, late: &mut LateRows) -> Result<()> {
+        let times = to_millis(batch.rows.column(self.plan.window.time_column))?;
+        let ends = self.assigner.ends(times.values());
+        let on_time = self.on_time(batch.origin.as_ref(), &ends, late);
+        let windows = rows_by_window(&ends, on_time);
+        let keys = self.plan.keys.iter();
+        let keys: Vec<ArrayRef> = keys.map(|key| batch.rows.column(*key).clone()).collect();
+        let inputs = self.inputs(&batch.rows);
+        for set in 0..self.plan.grouping_sets.len() {
+            let encoded = self.state.encode(&keys, set, batch.rows.num_rows())?;
+            for (end, rows) in &windows {
+                let input = PaneInput {
+                    rows: &batch.rows,
+                    keys: &encoded,
+                    selection: rows.as_deref(),
+                };
+                self.state.update((*end, set), &input, &inputs)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn inputs<'a>(&self, rows: &'a RecordBatch) -> Vec<Input<'a>> {
+        let calls = self.plan.aggregates.iter();
+        calls
+            .map(|call| Input {
+                values: call.argument.map(|column| rows.column(column)),
+                rows: None,
+                filter: call.filter.map(|column| rows.column(column).as_boolean()),
+            })
+            .collect()
+    }
+
+    /// The rows that are not late; `None`: all of them.
+    fn on_time(
+        &self,
+        origin: Option<&Origin>,
+        ends: &[i64],
+        late: &mut LateRows,
+    ) -> Option<Vec<u32>> {
+        let origin = origin?;
+        // PERF: mostly even the oldest window is open after the last row, so no row is looked at.
+        let newest = origin.source.after.advanced_to(self.fired);
+        let oldest = ends.iter().min()?;
+        if !newest.has_passed_end(EventTime(*oldest)) {
+            return None;
+        }
+        let mut on_time = Vec::with_capacity(ends.len());
+        for (row, end) in ends.iter().enumerate() {
+            let window_end = EventTime(*end);
+            if !origin.is_late(row, window_end, self.fired) {
+                on_time.push(u32::try_from(row).expect("batches have fewer than 2^32 rows"));
+                continue;
+            }
+            let source_row = origin.source_row(row);
+            late.push(LateRow {
+                row: source_row,
+                query: self.query.clone(),
+                window_start: EventTime(end - self.assigner.size_ms),
+                window_end,
+                watermark: origin
+                    .source
+                    .watermark_before(source_row as usize)
+                    .advanced_to(self.fired),
+            });
+        }
+        Some(on_time)
+    }
+
+    /// Closes the windows that are complete. With several shards: the partial states for each.
+    pub fn close(&mut self, watermark: Watermark, shards: usize) -> Result<Vec<Vec<RecordBatch>>> {
+        self.fired = self.fired.advanced_to(watermark);
+        self.closed = self.state.close(self.fired);
+        let mut batches = vec![vec![]; shards];
+        if shards > 1 {
+            for window in std::mem::take(&mut self.closed) {
+                let states = self.state.states_by_owner(&window, shards)?;
+                for (owner, states) in states.into_iter().enumerate() {
+                    batches[owner].extend(states);
+                }
+            }
+        }
+        Ok(batches)
+    }
+
+    /// The results of the closed windows whose keys this shard owns.
+    pub fn fire(&mut self, states: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
+        let mut closed = std::mem::take(&mut self.closed);
+        if !states.is_empty() {
+            let mut merged = WindowState::new(self.shape.clone())?;
+            for batch in states {
+                merged.absorb(batch, false)?;
+            }
+            closed.extend(merged.close(Watermark::MAX));
+        }
+        let mut results = vec![];
+        for (end, panes) in &closed {
+            for (set, pane) in panes.iter().enumerate() {
+                if pane.groups() > 0 {
+                    results.push(self.results(*end, set, pane)?);
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    fn results(&self, end: i64, set: usize, pane: &Pane) -> Result<RecordBatch> {
+        let rows = pane.groups();
+        let time = |ms: i64| TimestampMillisecondArray::from_value(ms, rows);
+        let time_type = self.schema.field(2).data_type();
+        let window_time: ArrayRef = Arc::new(time(end - 1).with_timezone(types::TIME_ZONE));
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(time(end - self.assigner.size_ms)),
+            Arc::new(time(end)),
+            cast(&window_time, time_type)?,
+        ];
+        columns.extend(self.state.finish(pane)?);
+        if self.plan.grouping_id {
+            let id = grouping_id(&self.plan.grouping_sets[set], self.plan.keys.len());
+            columns.push(Arc::new(Int64Array::from_value(id, rows)));
+        }
+        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+}
+
+/// Bit i, from the last key, is set when that key is not in the set.
+fn grouping_id(set: &[usize], keys: usize) -> i64 {
+    (0..keys).fold(0, |id, key| id << 1 | i64::from(!set.contains(&key)))
+}
+
+fn rows_by_window(ends: &[i64], on_time: Option<Vec<u32>>) -> RowsByWindow {
+    if ends.is_empty() {
+        return vec![];
+    }
+    if on_time.is_none() && ends.iter().all(|end| *end == ends[0]) {
+        // PERF: the common case copies nothing.
+        return vec![(ends[0], None)];
+    }
+    let mut windows: Vec<(i64, Vec<u32>)> = vec![];
+    let all =
+        || (0..u32::try_from(ends.len()).expect("batches have fewer than 2^32 rows")).collect();
+    let mut last = 0;
+    for row in on_time.unwrap_or_else(all) {
+        let end = ends[row as usize];
+        if windows.get(last).is_none_or(|(of, _)| *of != end) {
+            last = match windows.iter().position(|(of, _)| *of == end) {
+                Some(index) => index,
+                None => {
+                    windows.push((end, vec![]));
+                    windows.len() - 1
+                }
+            };
+        }
+        windows[last].1.push(row);
+    }
+    windows
+        .into_iter()
+        .map(|(end, rows)| (end, Some(rows)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_split_by_window() {
+        assert_eq!(rows_by_window(&[7, 7], None), [(7, None)]);
+        let split = rows_by_window(&[7, 9, 7, 8], None);
+        assert_eq!(
+            split,
+            [
+                (7, Some(vec![0, 2])),
+                (9, Some(vec![1])),
+                (8, Some(vec![3]))
+            ]
+        );
+        assert_eq!(rows_by_window(&[7, 9], Some(vec![1])), [(9, Some(vec![1]))]);
+        assert_eq!(rows_by_window(&[7], Some(vec![])), []);
+    }
+
+    #[test]
+    fn grouping_ids_count_from_the_last_key() {
+        assert_eq!(grouping_id(&[0, 1], 2), 0);
+        assert_eq!(grouping_id(&[0], 2), 1);
+        assert_eq!(grouping_id(&[1], 2), 2);
+        assert_eq!(grouping_id(&[], 2), 3);
+    }
+}

@@ -1,0 +1,32 @@
+//! What a job needs.
+
+use std::sync::Arc;
+
+use millstream_core::Epoch;
+use millstream_core::connector::Connectors;
+use millstream_core::env::Env;
+use millstream_core::plan::Plan;
+use millstream_core::storage::Storage;
+
+/// What a job needs.
+#[derive(Clone)]
+pub struct JobConfig {
+    /// The pipeline.
+    pub plan: Arc<Plan>,
+    /// Number of shards, at least 1.
+    pub parallelism: u32,
+    /// Most rows decoded at once.
+    pub batch_rows: usize,
+    /// How long an epoch is, in ms.
+    pub epoch_interval_ms: u64,
+    /// Most bytes of state and staged output in memory before reading stops.
+    pub memory_bytes_max: usize,
+    /// Start from this epoch's manifest instead of the newest; begins a new incarnation.
+    pub from_epoch: Option<Epoch>,
+    /// Clock and threads.
+    pub env: Arc<dyn Env>,
+    /// The data directory: manifests and state segments.
+    pub storage: Arc<dyn Storage>,
+    /// Sources, decoders, sinks.
+    pub connectors: Arc<dyn Connectors>,
+}

@@ -1,0 +1,319 @@
+//! Cuts epochs: asks shards, writes checkpoints, commits sinks. The same for threads and for steps.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_core::sink::{Prepared, Sink, SinkContext, Staged};
+use millstream_core::source::Source;
+use millstream_core::{Epoch, Error, NodeId, Result, ShardIndex, SinkId, SourceId, Watermark};
+
+use super::config::JobConfig;
+use super::memory::MemoryBudget;
+use super::pool::{self, ShardPool};
+use super::progress::{
+    add_nodes, add_reports, initial_status, is_unchanged, source_progress, update_status,
+};
+use super::recovery::{Recovered, open_splits};
+use super::shard::{EpochOutput, Request, Shard, ShardSplit, SplitReport};
+use crate::checkpoint::compaction::{compact, drop_expired};
+use crate::checkpoint::{
+    CheckpointStore, Manifest, SegmentRef, SinkProgress, SourceProgress, StateRows,
+};
+use crate::protocol::EpochProtocol;
+use crate::status::{JobState, JobStatus};
+use crate::window::StateShape;
+
+/// How often unbounded sources are asked for new splits.
+const DISCOVERY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// See the module.
+pub struct Coordinator<P> {
+    config: JobConfig,
+    /// The shards.
+    pub pool: P,
+    sources: Vec<Box<dyn Source>>,
+    sinks: Vec<(Box<dyn Sink>, SinkContext)>,
+    store: CheckpointStore,
+    protocol: EpochProtocol,
+    manifest: Manifest,
+    shapes: BTreeMap<NodeId, Arc<StateShape>>,
+    rewrite_state: bool,
+    levels: usize,
+    memory: Arc<MemoryBudget>,
+    discovered_at: Duration,
+    status: JobStatus,
+}
+
+impl<P: ShardPool> Coordinator<P> {
+    /// Takes a recovered job; `start` makes a pool of its shards.
+    pub fn new(
+        config: JobConfig,
+        recovered: Recovered,
+        start: impl FnOnce(Vec<Shard>) -> P,
+    ) -> Self {
+        let mut status = initial_status(&config.plan, config.parallelism);
+        update_status(&mut status, &config.plan, &recovered.manifest);
+        let discovered_at = config.env.monotonic();
+        Self {
+            levels: recovered.shards[0].levels(),
+            pool: start(recovered.shards),
+            sources: recovered.sources,
+            sinks: recovered.sinks,
+            store: recovered.store,
+            protocol: recovered.protocol,
+            manifest: recovered.manifest,
+            shapes: recovered.shapes,
+            rewrite_state: recovered.rewrite_state,
+            memory: recovered.memory,
+            discovered_at,
+            status,
+            config,
+        }
+    }
+
+    /// Whether all input was read and every window has fired.
+    pub fn is_finished(&self) -> bool {
+        self.manifest.finished
+    }
+
+    /// The last committed epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.manifest.epoch
+    }
+
+    /// How the job is doing.
+    pub fn status(&self) -> &JobStatus {
+        &self.status
+    }
+
+    /// One epoch, if anything changed since the last. Whether there was one.
+    pub fn run_epoch(&mut self) -> Result<bool> {
+        self.discover()?;
+        let epoch = self.protocol.begin()?;
+        let started = self.config.env.monotonic();
+        let reports = pool::barrier(&mut self.pool)?;
+        let now_ms = self.config.env.now_ms();
+        let sources = self.progress(&reports, now_ms);
+        if is_unchanged(&self.manifest, &sources) && !self.rewrite_state {
+            pool::resume(&mut self.pool)?;
+            self.protocol.cancel()?;
+            self.settle(&reports, now_ms);
+            return Ok(false);
+        }
+        self.fire(&sources)?;
+        let outputs = pool::finish(&mut self.pool, epoch)?;
+        let standing = self.config.env.monotonic().saturating_sub(started);
+        let nodes: Vec<_> = outputs.iter().map(|output| output.nodes.clone()).collect();
+        let manifest = self.stage(epoch, sources, outputs)?;
+        self.protocol.staged()?;
+        self.store.write_manifest(&manifest)?;
+        self.protocol.durable()?;
+        self.manifest = manifest;
+        self.commit()?;
+        self.protocol.committed()?;
+        self.store.collect_garbage()?;
+        self.rewrite_state = false;
+        update_status(&mut self.status, &self.config.plan, &self.manifest);
+        add_nodes(&mut self.status, &nodes);
+        let whole = self.config.env.monotonic().saturating_sub(started);
+        self.status.barrier_ms = standing.as_secs_f64() * 1e3;
+        self.status.epoch_ms = whole.as_secs_f64() * 1e3;
+        self.status.committed_at_ms = Some(self.config.env.now_ms());
+        self.settle(&reports, now_ms);
+        Ok(true)
+    }
+
+    /// The state that users see after an epoch.
+    fn settle(&mut self, reports: &[SplitReport], now_ms: i64) {
+        add_reports(&mut self.status, &self.config.plan, reports, now_ms);
+        (self.status.state, self.status.reason) = match self.memory.is_exhausted() {
+            _ if self.manifest.finished => (JobState::Finished, None),
+            true => {
+                let (used, limit) = (self.memory.used() >> 20, self.memory.bytes_max() >> 20);
+                let reason = format!(
+                    "reading has stopped: open windows and staged rows hold {used} MiB, the \
+                     budget is {limit} MiB"
+                );
+                (JobState::Stalled, Some(reason))
+            }
+            false => (JobState::Running, None),
+        };
+    }
+
+    fn progress(&self, reports: &[SplitReport], now_ms: i64) -> BTreeMap<String, SourceProgress> {
+        let plans = self.config.plan.sources.iter();
+        plans
+            .map(|plan| {
+                let source = &*self.sources[plan.id.index()];
+                let before = (&self.manifest.sources[&plan.table], now_ms);
+                (
+                    plan.table.clone(),
+                    source_progress(plan, source, reports, before),
+                )
+            })
+            .collect()
+    }
+
+    fn fire(&mut self, sources: &BTreeMap<String, SourceProgress>) -> Result<()> {
+        let plans = self.config.plan.sources.iter();
+        let watermarks: Arc<[Watermark]> = plans.map(|p| sources[&p.table].fired).collect();
+        for level in 0..self.levels {
+            let routed = pool::close(&mut self.pool, level, &watermarks)?;
+            pool::fire(&mut self.pool, level, routed)?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything that the epoch consists of durable; the manifest that will decide it.
+    fn stage(
+        &mut self,
+        epoch: Epoch,
+        mut sources: BTreeMap<String, SourceProgress>,
+        outputs: Vec<EpochOutput>,
+    ) -> Result<Manifest> {
+        let mut staged: BTreeMap<SinkId, Vec<Staged>> = BTreeMap::new();
+        let mut states: BTreeMap<NodeId, Vec<StateRows>> = BTreeMap::new();
+        for (index, output) in outputs.into_iter().enumerate() {
+            let shard = ShardIndex(u32::try_from(index).expect("few shards"));
+            for (plan, counters) in self.config.plan.sources.iter().zip(&output.counters) {
+                let source = sources.get_mut(&plan.table);
+                let source = source.ok_or_else(|| Error::bug("a source without progress"))?;
+                source.counters.add(counters);
+            }
+            for (
+                sink,
+                Prepared {
+                    staged: rows,
+                    files,
+                },
+            ) in output.prepared
+            {
+                for mut file in files {
+                    file.sync()?;
+                }
+                staged.entry(sink).or_default().push(rows);
+            }
+            for change in output.changes {
+                let rows = change
+                    .states
+                    .into_iter()
+                    .map(|rows| StateRows { shard, rows });
+                states.entry(change.node).or_default().extend(rows);
+            }
+        }
+        let segments = self.segments(epoch, &sources, &states)?;
+        let finished = !sources.is_empty() && sources.values().all(|s| s.fired == Watermark::MAX);
+        Ok(Manifest {
+            epoch,
+            parallelism: self.config.parallelism,
+            finished,
+            sources,
+            segments,
+            sinks: self.sink_progress(staged),
+            ..self.manifest.clone()
+        })
+    }
+
+    fn segments(
+        &self,
+        epoch: Epoch,
+        sources: &BTreeMap<String, SourceProgress>,
+        states: &BTreeMap<NodeId, Vec<StateRows>>,
+    ) -> Result<Vec<SegmentRef>> {
+        let mut segments = match self.rewrite_state {
+            true => vec![],
+            false => self.manifest.segments.clone(),
+        };
+        let plan = &self.config.plan;
+        let fired = |node: NodeId| {
+            let table = &plan.sources[root(plan, node).index()].table;
+            sources[table].fired
+        };
+        drop_expired(&mut segments, fired);
+        for (node, states) in states {
+            segments.push(self.store.write_segment((epoch, *node, 0), states)?);
+        }
+        compact(&mut segments, epoch, &self.shapes, &self.store)?;
+        Ok(segments)
+    }
+
+    fn sink_progress(
+        &self,
+        mut staged: BTreeMap<SinkId, Vec<Staged>>,
+    ) -> BTreeMap<String, SinkProgress> {
+        let sinks = self.config.plan.sinks.iter();
+        sinks
+            .map(|sink| {
+                let before = self.manifest.sinks.get(&sink.table);
+                let staged = staged.remove(&sink.id).unwrap_or_default();
+                let rows: u64 = staged.iter().map(|staged| staged.rows).sum();
+                let bytes: u64 = staged.iter().map(|staged| staged.bytes).sum();
+                let progress = SinkProgress {
+                    rows: rows + before.map_or(0, |before| before.rows),
+                    bytes: bytes + before.map_or(0, |before| before.bytes),
+                    staged,
+                };
+                (sink.table.clone(), progress)
+            })
+            .collect()
+    }
+
+    /// CRASH: anywhere in here, recovery calls every sink again with the same staged rows.
+    fn commit(&mut self) -> Result<()> {
+        for (sink, context) in &self.sinks {
+            let progress = self.manifest.sinks.get(&context.sink);
+            if let Some(progress) = progress.filter(|progress| !progress.staged.is_empty()) {
+                let epoch = self.manifest.epoch;
+                let committed = sink.commit(context, epoch, &progress.staged);
+                committed.map_err(|error| error.context(format!("sink `{}`", context.sink)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands new splits of unbounded sources to the shards.
+    fn discover(&mut self) -> Result<()> {
+        let now = self.config.env.monotonic();
+        if now.saturating_sub(self.discovered_at) < DISCOVERY_INTERVAL {
+            return Ok(());
+        }
+        self.discovered_at = now;
+        let shards = self.pool.shards();
+        let mut added: Vec<Vec<ShardSplit>> = (0..shards).map(|_| vec![]).collect();
+        for plan in &self.config.plan.sources {
+            let source = &*self.sources[plan.id.index()];
+            if source.is_bounded() {
+                continue;
+            }
+            let known = &self.manifest.sources[&plan.table];
+            let is_new = |id| known.splits.iter().all(|split| split.split != id);
+            let (mut splits, before) = (source.splits()?, known.splits.len());
+            splits.retain(|split| is_new(split.id.clone()));
+            // Splits that were there at the start are in the manifest only after the first epoch.
+            if self.manifest.epoch == Epoch(0) || splits.is_empty() {
+                continue;
+            }
+            let opened = open_splits(&self.config, plan, source, (splits, known))?;
+            for (position, split) in opened.into_iter().enumerate() {
+                added[(before + position + plan.id.index()) % shards].push(split);
+            }
+        }
+        if added.iter().any(|splits| !splits.is_empty()) {
+            self.pool
+                .call(added.into_iter().map(Request::Add).collect())?;
+        }
+        Ok(())
+    }
+}
+
+/// The source that a node's rows come from.
+fn root(plan: &millstream_core::plan::Plan, node: NodeId) -> SourceId {
+    let mut input = plan.nodes[node.index()].input;
+    loop {
+        match input {
+            millstream_core::plan::NodeInput::Source(source) => return source,
+            millstream_core::plan::NodeInput::Node(id) => input = plan.nodes[id.index()].input,
+        }
+    }
+}

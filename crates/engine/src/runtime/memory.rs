@@ -1,0 +1,45 @@
+//! The memory budget of a job: what shards hold, and when reading has to stop.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes held by each shard, against a limit for all.
+#[derive(Debug)]
+pub struct MemoryBudget {
+    shards: Vec<AtomicUsize>,
+    bytes_max: usize,
+}
+
+impl MemoryBudget {
+    /// A budget of `bytes_max` for `shards` shards.
+    pub fn new(shards: usize, bytes_max: usize) -> Self {
+        Self {
+            shards: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            bytes_max,
+        }
+    }
+
+    /// Number of shards.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Says what a shard holds.
+    pub fn set(&self, shard: usize, bytes: usize) {
+        self.shards[shard].store(bytes, Ordering::Relaxed);
+    }
+
+    /// What all shards hold.
+    pub fn used(&self) -> usize {
+        self.shards.iter().map(|s| s.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Whether reading has to stop.
+    pub fn is_exhausted(&self) -> bool {
+        self.used() >= self.bytes_max
+    }
+
+    /// The limit.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+}

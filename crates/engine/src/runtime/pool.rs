@@ -1,0 +1,115 @@
+//! The shards of a job, as the coordinator sees them: one call, one answer from each.
+
+use millstream_core::{Error, Result};
+
+use super::shard::{EpochOutput, Progress, Reply, Request, Shard, SplitReport};
+use crate::operator::Exchange;
+
+/// Shards on threads, or on the caller's.
+pub trait ShardPool {
+    /// How many there are.
+    fn shards(&self) -> usize;
+
+    /// Sends one request to each shard and waits for all answers, in order of the shards.
+    fn call(&mut self, requests: Vec<Request>) -> Result<Vec<Reply>>;
+}
+
+/// Stops all shards at a barrier.
+pub fn barrier(pool: &mut dyn ShardPool) -> Result<Vec<SplitReport>> {
+    let requests = (0..pool.shards()).map(|_| Request::Barrier).collect();
+    let mut reports = vec![];
+    for reply in pool.call(requests)? {
+        match reply {
+            Reply::Splits(splits) => reports.extend(splits),
+            _ => return Err(unexpected()),
+        }
+    }
+    Ok(reports)
+}
+
+/// Closes the windows of a level everywhere; by shard, what it has to merge.
+pub fn close(
+    pool: &mut dyn ShardPool,
+    level: usize,
+    watermarks: &std::sync::Arc<[millstream_core::Watermark]>,
+) -> Result<Vec<Vec<Exchange>>> {
+    let shards = pool.shards();
+    let requests = (0..shards)
+        .map(|_| Request::Close(level, watermarks.clone()))
+        .collect();
+    let mut routed = vec![vec![]; shards];
+    for reply in pool.call(requests)? {
+        let Reply::Exchanges(exchanges) = reply else {
+            return Err(unexpected());
+        };
+        for (owner, exchanges) in exchanges.into_iter().enumerate() {
+            routed[owner].extend(exchanges);
+        }
+    }
+    Ok(routed)
+}
+
+/// Fires the windows of a level everywhere.
+pub fn fire(pool: &mut dyn ShardPool, level: usize, routed: Vec<Vec<Exchange>>) -> Result<()> {
+    let requests = routed
+        .into_iter()
+        .map(|e| Request::Fire(level, e))
+        .collect();
+    pool.call(requests).map(drop)
+}
+
+/// Ends the barrier; what each shard hands over.
+pub fn finish(pool: &mut dyn ShardPool, epoch: millstream_core::Epoch) -> Result<Vec<EpochOutput>> {
+    let requests = (0..pool.shards()).map(|_| Request::Finish(epoch)).collect();
+    let replies = pool.call(requests)?.into_iter();
+    replies
+        .map(|reply| match reply {
+            Reply::Output(output) => Ok(*output),
+            _ => Err(unexpected()),
+        })
+        .collect()
+}
+
+/// Ends the barrier without an epoch.
+pub fn resume(pool: &mut dyn ShardPool) -> Result<()> {
+    let requests = (0..pool.shards()).map(|_| Request::Resume).collect();
+    pool.call(requests).map(drop)
+}
+
+fn unexpected() -> Error {
+    Error::bug("a shard answered another request")
+}
+
+/// Shards on the caller's thread.
+pub struct InlinePool {
+    shards: Vec<Shard>,
+}
+
+impl InlinePool {
+    /// A pool of these shards.
+    pub fn new(shards: Vec<Shard>) -> Self {
+        Self { shards }
+    }
+
+    /// Lets every shard read one batch. Whether any had something to do.
+    pub fn poll(&mut self) -> Result<bool> {
+        let mut busy = false;
+        for shard in &mut self.shards {
+            busy |= matches!(shard.poll()?, Progress::Read | Progress::Waiting);
+        }
+        Ok(busy)
+    }
+}
+
+impl ShardPool for InlinePool {
+    fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    fn call(&mut self, requests: Vec<Request>) -> Result<Vec<Reply>> {
+        let shards = self.shards.iter_mut().zip(requests);
+        shards
+            .map(|(shard, request)| shard.handle(request))
+            .collect()
+    }
+}

@@ -1,0 +1,311 @@
+//! One shard: some splits, a chain of operators, a writer for each sink. No threads, no clock of its
+//! own: somebody calls [`Shard::poll`] and hands it requests.
+
+use std::sync::Arc;
+
+use millstream_core::env::Env;
+use millstream_core::plan::{NodeInput, Plan};
+use millstream_core::sink::{Prepared, SinkWriter};
+use millstream_core::source::{Read, ReadLimit, SplitReader};
+use millstream_core::{Epoch, Offset, Result, SinkId, SourceId, SplitId, Watermark};
+
+use super::alignment::Alignment;
+use super::memory::MemoryBudget;
+use crate::checkpoint::SourceCounters;
+use crate::operator::batch::Origin;
+use crate::operator::chain::NodeCounters;
+use crate::operator::late::{LateTable, distinct_rows};
+use crate::operator::source::{SourceRows, by_id};
+use crate::operator::{Batch, Chain, Exchange, LateRows, Output, SourceOperator, SplitContext};
+
+/// Most bytes read from a split at once.
+pub(super) const READ_BYTES: usize = 1 << 20;
+/// How many reads between two looks at the size of the state.
+const READS_PER_MEASURE: u32 = 16;
+
+/// See the module.
+pub struct Shard {
+    /// Its number.
+    pub index: usize,
+    pub(super) plan: Arc<Plan>,
+    pub(super) env: Arc<dyn Env>,
+    pub(super) limit: ReadLimit,
+    pub(super) sources: Vec<SourceOperator>,
+    pub(super) late_tables: Vec<Option<(SinkId, LateTable)>>,
+    pub(super) chain: Chain,
+    pub(super) writers: Vec<Box<dyn SinkWriter>>,
+    pub(super) splits: Vec<ShardSplit>,
+    pub(super) counters: Vec<SourceCounters>,
+    pub(super) memory: Arc<MemoryBudget>,
+    pub(super) alignment: Arc<Alignment>,
+    pub(super) reads: u32,
+}
+
+/// A split that the shard reads.
+pub struct ShardSplit {
+    /// Its name, metadata and watermark.
+    pub context: SplitContext,
+    /// Reads it.
+    pub reader: Box<dyn SplitReader>,
+    /// Whether it has ended.
+    pub ended: bool,
+    /// Whether there was nothing at the last look.
+    pub pending: bool,
+    /// When it last had rows.
+    pub active_at_ms: i64,
+}
+
+/// What a poll did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Read rows.
+    Read,
+    /// Nothing to read now.
+    Idle,
+    /// Another shard is too far behind.
+    Waiting,
+    /// The memory budget is reached.
+    Throttled,
+    /// Every split has ended.
+    Ended,
+}
+
+/// What the coordinator asks of a shard.
+pub enum Request {
+    /// Read these splits too.
+    Add(Vec<ShardSplit>),
+    /// Stop reading and say how far you are.
+    Barrier,
+    /// Close complete windows of a level (see [`Chain::close`]).
+    Close(usize, Arc<[Watermark]>),
+    /// Merge and fire them (see [`Chain::fire`]).
+    Fire(usize, Vec<Exchange>),
+    /// Hand over the epoch, then read on.
+    Finish(Epoch),
+    /// Nothing has changed: read on.
+    Resume,
+}
+
+/// What a shard answers.
+pub enum Reply {
+    /// Done.
+    Done,
+    /// To `Barrier`.
+    Splits(Vec<SplitReport>),
+    /// To `Close`: by the shard that they are for.
+    Exchanges(Vec<Vec<Exchange>>),
+    /// To `Finish`.
+    Output(Box<EpochOutput>),
+}
+
+/// How far a split is.
+#[derive(Debug, Clone)]
+pub struct SplitReport {
+    /// Its source.
+    pub source: SourceId,
+    /// Its name.
+    pub split: SplitId,
+    /// The first record not yet read.
+    pub offset: Offset,
+    /// Its watermark.
+    pub watermark: Watermark,
+    /// Whether it has ended.
+    pub ended: bool,
+    /// Whether there was nothing at the last look.
+    pub pending: bool,
+    /// When it last had rows.
+    pub active_at_ms: i64,
+    /// What waits, if known.
+    pub backlog: Option<u64>,
+}
+
+/// What a shard hands over at the end of an epoch.
+pub struct EpochOutput {
+    /// Counted since the last epoch, by source.
+    pub counters: Vec<SourceCounters>,
+    /// Changes of open windows.
+    pub changes: Vec<Exchange>,
+    /// Staged rows.
+    pub prepared: Vec<(SinkId, Prepared)>,
+    /// Counters by node.
+    pub nodes: Vec<NodeCounters>,
+}
+
+impl Shard {
+    /// How often a barrier exchanges (see [`Chain::levels`]).
+    pub fn levels(&self) -> usize {
+        self.chain.levels()
+    }
+
+    /// Reads one batch from the split that is furthest behind.
+    pub fn poll(&mut self) -> Result<Progress> {
+        if self.splits.iter().all(|split| split.ended) {
+            self.alignment.publish(self.index, Watermark::MAX);
+            return Ok(Progress::Ended);
+        }
+        if self.memory.is_exhausted() {
+            self.measure();
+            return Ok(Progress::Throttled);
+        }
+        let mut order: Vec<usize> = (0..self.splits.len()).collect();
+        order.sort_by_key(|index| self.splits[*index].context.watermark);
+        for index in order {
+            let split = &mut self.splits[index];
+            if split.ended {
+                continue;
+            }
+            if self.alignment.is_ahead(self.index, split.context.watermark) {
+                self.publish();
+                return Ok(Progress::Waiting);
+            }
+            match split.reader.read(self.limit)? {
+                Read::Pending => split.pending = true,
+                Read::End => split.ended = true,
+                rows => {
+                    split.pending = false;
+                    split.active_at_ms = self.env.now_ms();
+                    self.accept(index, rows)?;
+                    self.publish();
+                    return Ok(Progress::Read);
+                }
+            }
+        }
+        self.publish();
+        Ok(Progress::Idle)
+    }
+
+    fn publish(&self) {
+        let live = self
+            .splits
+            .iter()
+            .filter(|split| !split.ended && !split.pending);
+        let slowest = live.map(|split| split.context.watermark).min();
+        self.alignment
+            .publish(self.index, slowest.unwrap_or(Watermark::MAX));
+    }
+
+    fn accept(&mut self, index: usize, read: Read) -> Result<()> {
+        let split = &mut self.splits[index].context;
+        let source = split.source;
+        let Some(rows) = by_id(&mut self.sources, source)?.accept(read, split)? else {
+            return Ok(());
+        };
+        let SourceRows {
+            batch,
+            dead,
+            rows_read,
+            rows_undecodable,
+            bytes_read,
+        } = rows;
+        let origin = Arc::new(batch);
+        let batch = Batch {
+            rows: origin.rows.clone(),
+            origin: Some(Origin {
+                source: origin.clone(),
+                selection: None,
+            }),
+        };
+        let mut late = LateRows::default();
+        let mut output = Output {
+            writers: &mut self.writers,
+            late: &mut late,
+        };
+        if let (Some(rows), Some(dead)) = (dead, &self.plan.sources[source.index()].dead_letters) {
+            output.write(dead.sink, &rows)?;
+        }
+        self.chain
+            .push(NodeInput::Source(source), &batch, &mut output)?;
+        let late = late.take();
+        self.counters[source.index()].add(&SourceCounters {
+            rows_read,
+            rows_late: distinct_rows(&late),
+            rows_undecodable,
+            bytes_read,
+        });
+        if let (false, Some((sink, table))) =
+            (late.is_empty(), &mut self.late_tables[source.index()])
+        {
+            let rows = table.rows(&origin, &self.splits[index].context, &late)?;
+            self.writers[sink.index()].write(&rows)?;
+        }
+        self.reads += 1;
+        if self.reads.is_multiple_of(READS_PER_MEASURE) {
+            self.measure();
+        }
+        Ok(())
+    }
+
+    /// Tells the budget what this shard holds.
+    fn measure(&self) {
+        let buffered: usize = self
+            .writers
+            .iter()
+            .map(|writer| writer.buffered_bytes())
+            .sum();
+        self.memory
+            .set(self.index, self.chain.state_bytes() + buffered);
+    }
+
+    /// Answers the coordinator.
+    pub fn handle(&mut self, request: Request) -> Result<Reply> {
+        match request {
+            Request::Add(splits) => {
+                self.splits.extend(splits);
+                Ok(Reply::Done)
+            }
+            Request::Barrier => Ok(Reply::Splits(self.report())),
+            Request::Close(level, watermarks) => {
+                let shards = self.memory.shards();
+                Ok(Reply::Exchanges(self.chain.close(
+                    level,
+                    &watermarks,
+                    shards,
+                )?))
+            }
+            Request::Fire(level, exchanges) => {
+                let mut late = LateRows::default();
+                let mut output = Output {
+                    writers: &mut self.writers,
+                    late: &mut late,
+                };
+                self.chain.fire(level, &exchanges, &mut output)?;
+                Ok(Reply::Done)
+            }
+            Request::Finish(epoch) => Ok(Reply::Output(Box::new(self.finish(epoch)?))),
+            Request::Resume => Ok(Reply::Done),
+        }
+    }
+
+    fn report(&self) -> Vec<SplitReport> {
+        let splits = self.splits.iter();
+        splits
+            .map(|split| SplitReport {
+                source: split.context.source,
+                split: split.context.split.id.clone(),
+                offset: split.reader.offset(),
+                watermark: split.context.watermark,
+                ended: split.ended,
+                pending: split.pending,
+                active_at_ms: split.active_at_ms,
+                backlog: split.reader.backlog(),
+            })
+            .collect()
+    }
+
+    fn finish(&mut self, epoch: Epoch) -> Result<EpochOutput> {
+        let mut prepared = vec![];
+        for (writer, sink) in self.writers.iter_mut().zip(&self.plan.sinks) {
+            if let Some(staged) = writer.prepare(epoch)? {
+                prepared.push((sink.id, staged));
+            }
+        }
+        let changes = self.chain.changes(epoch)?;
+        self.measure();
+        Ok(EpochOutput {
+            counters: self.counters.iter_mut().map(std::mem::take).collect(),
+            changes,
+            prepared,
+            nodes: self.chain.counters(),
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! A job on the caller's thread, for tests and simulation.
+
+use millstream_core::{Epoch, Result};
+
+use super::config::JobConfig;
+use super::coordinator::Coordinator;
+use super::pool::InlinePool;
+use super::recovery;
+use crate::status::JobStatus;
+
+/// A pipeline driven step by step on the caller's thread: the same code as
+/// [`Job`](super::Job), without threads.
+pub struct StepJob {
+    coordinator: Coordinator<InlinePool>,
+}
+
+impl StepJob {
+    /// Recovers from the newest manifest.
+    pub fn open(config: JobConfig) -> Result<Self> {
+        let recovered = recovery::open(&config)?;
+        Ok(Self {
+            coordinator: Coordinator::new(config, recovered, InlinePool::new),
+        })
+    }
+
+    /// Lets every shard read one batch. `false` when none had anything to read.
+    pub fn poll(&mut self) -> Result<bool> {
+        self.coordinator.pool.poll()
+    }
+
+    /// One whole epoch, if anything changed: barrier, windows that are complete, manifest, commit.
+    /// The number of the last epoch.
+    pub fn checkpoint(&mut self) -> Result<Epoch> {
+        self.coordinator.run_epoch()?;
+        Ok(self.coordinator.epoch())
+    }
+
+    /// Whether all input was read and every window has fired.
+    pub fn is_finished(&self) -> bool {
+        self.coordinator.is_finished()
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> JobStatus {
+        self.coordinator.status().clone()
+    }
+}

@@ -1,0 +1,20 @@
+//! What an aggregation remembers, column by column: groups and accumulators.
+//!
+//! Everything here is mergeable: the state of two halves of the input, merged, is the state of the
+//! whole, whatever the order. That is what lets shards aggregate apart, checkpoints carry only
+//! changes, and results not depend on parallelism or restarts.
+
+pub mod accumulator;
+pub mod dirty;
+pub mod distinct;
+pub mod exact_sum;
+pub mod group_table;
+pub mod min_max;
+pub mod sum;
+
+pub use accumulator::{Accumulator, Input, accumulator};
+pub use dirty::DirtySet;
+pub use group_table::{GroupTable, KeyEncoder};
+
+#[cfg(test)]
+mod tests;

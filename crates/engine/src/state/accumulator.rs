@@ -1,0 +1,208 @@
+//! Accumulators: one aggregate of all groups of a window, as vectors indexed by group.
+//!
+//! Reading never changes them (DataFusion's `GroupsAccumulator` gives its state up when asked for
+//! it, which a checkpoint cannot use). An accumulator gives its state as Arrow columns in two ways,
+//! and takes it back in two ways:
+//!
+//! | | gives | taken by |
+//! |---|---|---|
+//! | exchange between shards | `state`: all of a group | `merge`: adds to what is there |
+//! | checkpoint | `changes`: of what changed since the last | `restore`: the newest wins |
+//!
+//! For most, changes are the whole state of the changed groups; a set of distinct values gives
+//! only the new ones.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array};
+use arrow::datatypes::{DataType, Field, Int64Type};
+use millstream_core::plan::{AggregateCall, AggregateFunction};
+use millstream_core::types::sql_name;
+use millstream_core::{Error, Result};
+
+use super::distinct::Distinct;
+use super::min_max;
+use super::sum::{self, Finish};
+
+/// One aggregate of all groups.
+pub trait Accumulator: Send {
+    /// Makes room for groups `0..groups`.
+    fn resize(&mut self, groups: usize);
+
+    /// Takes rows: `groups[i]` is the group of the i-th row of `input`.
+    fn update(&mut self, input: &Input<'_>, groups: &[u32]) -> Result<()>;
+
+    /// Columns of the state.
+    fn state_types(&self) -> Vec<DataType>;
+
+    /// The state of these groups.
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>>;
+
+    /// The state of these groups as far as it changed since the last call, and maybe more.
+    fn changes(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.state(groups)
+    }
+
+    /// Makes the next `changes` give everything: older checkpoints no longer count.
+    fn forget_checkpoints(&mut self) {}
+
+    /// Adds states: row i belongs to `groups[i]`.
+    fn merge(&mut self, state: &[ArrayRef], groups: &[u32]) -> Result<()>;
+
+    /// Puts `changes` back, oldest first.
+    fn restore(&mut self, state: &[ArrayRef], groups: &[u32]) -> Result<()>;
+
+    /// The results of these groups.
+    fn finish(&self, groups: &[u32]) -> Result<ArrayRef>;
+
+    /// Memory in bytes.
+    fn size(&self) -> usize;
+}
+
+/// Rows for an [`Accumulator`].
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The argument's column; `None` for `COUNT(*)`.
+    pub values: Option<&'a ArrayRef>,
+    /// Which rows of it, in the order of the groups; `None`: all.
+    pub rows: Option<&'a [u32]>,
+    /// Rows that FILTER lets through: true ones.
+    pub filter: Option<&'a BooleanArray>,
+}
+
+impl Input<'_> {
+    /// Calls `visit(row, group)` for each row that passes the filter and whose value is not null.
+    pub fn for_each(&self, groups: &[u32], mut visit: impl FnMut(usize, usize)) {
+        let nulls = self.values.and_then(|values| values.nulls());
+        if nulls.is_none() && self.filter.is_none() {
+            // PERF: the common case has no test in the loop.
+            match self.rows {
+                None => {
+                    for (row, group) in groups.iter().enumerate() {
+                        visit(row, *group as usize);
+                    }
+                }
+                Some(rows) => {
+                    for (row, group) in rows.iter().zip(groups) {
+                        visit(*row as usize, *group as usize);
+                    }
+                }
+            }
+            return;
+        }
+        for (position, group) in groups.iter().enumerate() {
+            let row = self.rows.map_or(position, |rows| rows[position] as usize);
+            let passes = self.filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+            if passes && nulls.is_none_or(|nulls| nulls.is_valid(row)) {
+                visit(row, *group as usize);
+            }
+        }
+    }
+
+    /// The argument's column.
+    pub fn column(&self) -> Result<&ArrayRef> {
+        let column = self.values;
+        column.ok_or_else(|| Error::bug("an aggregate other than COUNT(*) has an argument"))
+    }
+}
+
+/// The accumulator of `call`, whose argument has type `argument`.
+pub fn accumulator(
+    call: &AggregateCall,
+    argument: Option<&DataType>,
+) -> Result<Box<dyn Accumulator>> {
+    match argument {
+        Some(values) if call.distinct && distinct_matters(call.function) => {
+            Ok(Box::new(Distinct::new(call, values)?))
+        }
+        _ => plain(call.function, argument, &call.data_type),
+    }
+}
+
+/// The smallest of the distinct values is the smallest of all: MIN and MAX need no set.
+fn distinct_matters(function: AggregateFunction) -> bool {
+    !matches!(function, AggregateFunction::Min | AggregateFunction::Max)
+}
+
+/// An accumulator over every value.
+pub(super) fn plain(
+    function: AggregateFunction,
+    argument: Option<&DataType>,
+    result: &DataType,
+) -> Result<Box<dyn Accumulator>> {
+    if function == AggregateFunction::Count {
+        return Ok(Box::new(Count::default()));
+    }
+    let argument = argument.ok_or_else(|| Error::bug(format!("{function} has an argument")))?;
+    let made = match function {
+        AggregateFunction::Sum => sum::accumulator(Finish::Sum, argument, result),
+        AggregateFunction::Avg => sum::accumulator(Finish::Average, argument, result),
+        AggregateFunction::Min => min_max::accumulator(false, argument)?,
+        AggregateFunction::Max | AggregateFunction::Count => min_max::accumulator(true, argument)?,
+    };
+    let name = sql_name(argument);
+    made.ok_or_else(|| Error::invalid(format!("{function} of {name} is not supported")))
+}
+
+/// Names and types of the state columns of several accumulators.
+pub fn state_fields(accumulators: &[Box<dyn Accumulator>]) -> Vec<Arc<Field>> {
+    let mut fields = vec![];
+    for (index, accumulator) in accumulators.iter().enumerate() {
+        for (part, data_type) in accumulator.state_types().into_iter().enumerate() {
+            let name = format!("aggregate{index}_{part}");
+            fields.push(Arc::new(Field::new(name, data_type, true)));
+        }
+    }
+    fields
+}
+
+/// `COUNT(*)` and `COUNT(x)`.
+#[derive(Debug, Default)]
+struct Count {
+    counts: Vec<i64>,
+}
+
+impl Accumulator for Count {
+    fn resize(&mut self, groups: usize) {
+        self.counts.resize(groups, 0);
+    }
+
+    fn update(&mut self, input: &Input<'_>, groups: &[u32]) -> Result<()> {
+        let counts = &mut self.counts;
+        input.for_each(groups, |_, group| counts[group] += 1);
+        Ok(())
+    }
+
+    fn state_types(&self) -> Vec<DataType> {
+        vec![DataType::Int64]
+    }
+
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![self.finish(groups)?])
+    }
+
+    fn merge(&mut self, state: &[ArrayRef], groups: &[u32]) -> Result<()> {
+        let counts = state[0].as_primitive::<Int64Type>();
+        for (group, count) in groups.iter().zip(counts.values()) {
+            self.counts[*group as usize] += count;
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, state: &[ArrayRef], groups: &[u32]) -> Result<()> {
+        let counts = state[0].as_primitive::<Int64Type>();
+        for (group, count) in groups.iter().zip(counts.values()) {
+            self.counts[*group as usize] = *count;
+        }
+        Ok(())
+    }
+
+    fn finish(&self, groups: &[u32]) -> Result<ArrayRef> {
+        let counts = groups.iter().map(|group| self.counts[*group as usize]);
+        Ok(Arc::new(Int64Array::from_iter_values(counts)))
+    }
+
+    fn size(&self) -> usize {
+        self.counts.capacity() * 8
+    }
+}

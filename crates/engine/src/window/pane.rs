@@ -1,0 +1,166 @@
+//! One window under one grouping set: its groups and their accumulators.
+
+use arrow::array::{ArrayRef, RecordBatch};
+use millstream_core::Result;
+
+use crate::state::{Accumulator, DirtySet, GroupTable, Input, KeyEncoder};
+
+/// Groups and accumulators of a window.
+pub struct Pane {
+    table: GroupTable,
+    accumulators: Vec<Box<dyn Accumulator>>,
+    dirty: DirtySet,
+}
+
+/// Rows of a batch that belong to one pane.
+pub struct PaneInput<'a> {
+    /// The batch.
+    pub rows: &'a RecordBatch,
+    /// Encoded keys of all its rows.
+    pub keys: &'a crate::state::group_table::Keys,
+    /// Which rows; `None`: all.
+    pub selection: Option<&'a [u32]>,
+}
+
+impl Pane {
+    /// An empty pane.
+    pub fn new(accumulators: Vec<Box<dyn Accumulator>>) -> Self {
+        Self {
+            table: GroupTable::default(),
+            accumulators,
+            dirty: DirtySet::default(),
+        }
+    }
+
+    /// Number of groups.
+    pub fn groups(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Memory in bytes.
+    pub fn size(&self) -> usize {
+        let accumulators: usize = self.accumulators.iter().map(|a| a.size()).sum();
+        self.table.size() + accumulators + size_of::<Self>()
+    }
+
+    /// Aggregates rows. `inputs[i]` is the argument and filter of accumulator i.
+    pub fn update(
+        &mut self,
+        pane: &PaneInput<'_>,
+        inputs: &[Input<'_>],
+        scratch: &mut Vec<u32>,
+    ) -> Result<()> {
+        self.intern(pane.keys, pane.selection, pane.rows.num_rows(), scratch);
+        for (accumulator, input) in self.accumulators.iter_mut().zip(inputs) {
+            let input = Input {
+                rows: pane.selection,
+                ..*input
+            };
+            accumulator.update(&input, scratch)?;
+        }
+        Ok(())
+    }
+
+    fn intern(
+        &mut self,
+        keys: &crate::state::group_table::Keys,
+        selection: Option<&[u32]>,
+        count: usize,
+        groups: &mut Vec<u32>,
+    ) {
+        groups.clear();
+        self.table.intern(keys, selection, count, groups);
+        for accumulator in &mut self.accumulators {
+            accumulator.resize(self.table.len());
+        }
+        self.dirty.mark(groups);
+    }
+
+    /// Takes states of other panes of the same window: added, or put back from a checkpoint.
+    pub fn absorb(&mut self, states: &PaneStates<'_>) -> Result<()> {
+        let mut groups = vec![];
+        let (keys, selection) = (states.keys, Some(states.selection));
+        self.intern(keys, selection, 0, &mut groups);
+        let mut columns = states.columns.iter();
+        for accumulator in &mut self.accumulators {
+            let count = accumulator.state_types().len();
+            let columns: Vec<ArrayRef> = columns.by_ref().take(count).cloned().collect();
+            match states.restore {
+                true => accumulator.restore(&columns, &groups)?,
+                false => accumulator.merge(&columns, &groups)?,
+            }
+        }
+        if states.restore {
+            self.dirty.take();
+        }
+        Ok(())
+    }
+
+    /// The groups by the shard, of `shards`, that owns their key.
+    pub fn groups_by_owner(&self, shards: usize) -> Vec<Vec<u32>> {
+        let mut owners = vec![vec![]; shards];
+        for group in self.all_groups() {
+            let hash = self.table.key_hash(group);
+            // The upper bits: the lower ones pick the slot in hash tables.
+            let owner = ((hash >> 32) * shards as u64) >> 32;
+            owners[usize::try_from(owner).expect("below the number of shards")].push(group);
+        }
+        owners
+    }
+
+    /// Groups that changed since the last call.
+    pub fn take_dirty(&mut self) -> Vec<u32> {
+        self.dirty.take()
+    }
+
+    /// Makes the next checkpoint carry everything.
+    pub fn forget_checkpoints(&mut self) {
+        self.dirty.mark_all(self.table.len());
+        for accumulator in &mut self.accumulators {
+            accumulator.forget_checkpoints();
+        }
+    }
+
+    /// Key columns of these groups.
+    pub fn keys(&self, encoder: &KeyEncoder, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        encoder.decode(&self.table, groups)
+    }
+
+    /// State columns of these groups: all of it.
+    pub fn states(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let states = self.accumulators.iter().map(|a| a.state(groups));
+        Ok(states.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    /// State columns of these groups: what changed since the last call.
+    pub fn changes(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let states = self.accumulators.iter_mut().map(|a| a.changes(groups));
+        Ok(states.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    /// Result columns of all groups.
+    pub fn finish(&self) -> Result<Vec<ArrayRef>> {
+        let groups = self.all_groups();
+        self.accumulators
+            .iter()
+            .map(|a| a.finish(&groups))
+            .collect()
+    }
+
+    /// All groups in order.
+    pub fn all_groups(&self) -> Vec<u32> {
+        (0..u32::try_from(self.table.len()).expect("group indices are u32")).collect()
+    }
+}
+
+/// States of groups, as columns.
+pub struct PaneStates<'a> {
+    /// Encoded keys.
+    pub keys: &'a crate::state::group_table::Keys,
+    /// Positions in `keys` of the rows of `columns`.
+    pub selection: &'a [u32],
+    /// State columns of all accumulators, one row for each position.
+    pub columns: Vec<ArrayRef>,
+    /// Whether the state replaces what is there (a checkpoint) or is added to it (an exchange).
+    pub restore: bool,
+}

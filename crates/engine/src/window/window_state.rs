@@ -1,0 +1,254 @@
+//! All open windows of one aggregation on one shard.
+//!
+//! State travels as record batches of one schema ([`StateShape::schema`]), between shards at a
+//! barrier and to disk in segments: `window_end` (ms), `grouping_set`, the keys, the state columns
+//! of each accumulator. One row is one group of one window.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type};
+use millstream_core::plan::WindowAggregate;
+use millstream_core::{EventTime, Result, Watermark};
+
+use super::pane::{Pane, PaneInput, PaneStates};
+use crate::state::accumulator::state_fields;
+use crate::state::group_table::Keys;
+use crate::state::{Accumulator, Input, KeyEncoder, accumulator};
+
+/// What the state of an aggregation looks like.
+pub struct StateShape {
+    aggregate: WindowAggregate,
+    arguments: Vec<Option<DataType>>,
+    keys: usize,
+    schema: SchemaRef,
+}
+
+impl StateShape {
+    /// The shape for `aggregate` over rows of `input`.
+    pub fn new(aggregate: &WindowAggregate, input: &Schema) -> Result<Self> {
+        let data_type = |column: usize| input.field(column).data_type().clone();
+        let arguments: Vec<Option<DataType>> = aggregate
+            .aggregates
+            .iter()
+            .map(|call| call.argument.map(data_type))
+            .collect();
+        let mut shape = Self {
+            aggregate: aggregate.clone(),
+            arguments,
+            keys: aggregate.keys.len(),
+            schema: Arc::new(Schema::empty()),
+        };
+        let mut fields = vec![
+            Arc::new(Field::new("window_end", DataType::Int64, false)),
+            Arc::new(Field::new("grouping_set", DataType::UInt32, false)),
+        ];
+        for key in &aggregate.keys {
+            let field = input.field(*key).clone();
+            fields.push(Arc::new(field.with_nullable(true)));
+        }
+        fields.extend(state_fields(&shape.accumulators()?));
+        shape.schema = Arc::new(Schema::new(fields));
+        Ok(shape)
+    }
+
+    /// Columns of state batches.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn accumulators(&self) -> Result<Vec<Box<dyn Accumulator>>> {
+        let calls = self.aggregate.aggregates.iter().zip(&self.arguments);
+        calls
+            .map(|(call, argument)| accumulator(call, argument.as_ref()))
+            .collect()
+    }
+
+    fn key_types(&self) -> Vec<DataType> {
+        let keys = self.schema.fields()[2..2 + self.keys].iter();
+        keys.map(|field| field.data_type().clone()).collect()
+    }
+}
+
+/// Open windows by end, each with a pane per grouping set.
+pub struct WindowState {
+    shape: Arc<StateShape>,
+    encoder: KeyEncoder,
+    all_keys: Vec<usize>,
+    windows: BTreeMap<i64, Vec<Pane>>,
+    scratch: Vec<u32>,
+}
+
+/// A window that is complete: its end in ms and its panes by grouping set.
+pub type ClosedWindow = (i64, Vec<Pane>);
+
+impl WindowState {
+    /// No windows.
+    pub fn new(shape: Arc<StateShape>) -> Result<Self> {
+        Ok(Self {
+            encoder: KeyEncoder::new(shape.key_types())?,
+            all_keys: (0..shape.keys).collect(),
+            shape,
+            windows: BTreeMap::new(),
+            scratch: vec![],
+        })
+    }
+
+    /// Number of groups in all windows.
+    pub fn groups(&self) -> usize {
+        self.panes().map(Pane::groups).sum()
+    }
+
+    /// Memory in bytes.
+    pub fn size(&self) -> usize {
+        self.panes().map(Pane::size).sum()
+    }
+
+    fn panes(&self) -> impl Iterator<Item = &Pane> {
+        self.windows.values().flatten()
+    }
+
+    /// Encodes the keys of a batch under one grouping set.
+    pub fn encode(&self, columns: &[ArrayRef], set: usize, rows: usize) -> Result<Keys> {
+        let sets = &self.shape.aggregate.grouping_sets;
+        self.encoder.encode(columns, &sets[set], rows)
+    }
+
+    /// Aggregates rows into the window that ends at `end` under grouping set `set`.
+    pub fn update(
+        &mut self,
+        (end, set): (i64, usize),
+        rows: &PaneInput<'_>,
+        inputs: &[Input<'_>],
+    ) -> Result<()> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        self.pane(end, set)?.update(rows, inputs, &mut scratch)?;
+        self.scratch = scratch;
+        Ok(())
+    }
+
+    fn pane(&mut self, end: i64, set: usize) -> Result<&mut Pane> {
+        let panes = self.windows.entry(end).or_default();
+        if panes.is_empty() {
+            for _ in &self.shape.aggregate.grouping_sets {
+                panes.push(Pane::new(self.shape.accumulators()?));
+            }
+        }
+        Ok(&mut panes[set])
+    }
+
+    /// Takes the windows that are complete at `watermark` out, in order of their ends.
+    pub fn close(&mut self, watermark: Watermark) -> Vec<ClosedWindow> {
+        let open = match watermark {
+            Watermark::MAX => BTreeMap::new(),
+            Watermark(ms) => self.windows.split_off(&ms.saturating_add(2)),
+        };
+        let closed = std::mem::replace(&mut self.windows, open);
+        debug_assert!(
+            closed
+                .keys()
+                .all(|end| watermark.has_passed_end(EventTime(*end))),
+            "a window closes once its last millisecond has passed"
+        );
+        closed.into_iter().collect()
+    }
+
+    /// The states of a closed window, split by the shard that owns each key.
+    pub fn states_by_owner(
+        &self,
+        (end, panes): &ClosedWindow,
+        shards: usize,
+    ) -> Result<Vec<Vec<RecordBatch>>> {
+        let mut batches = vec![vec![]; shards];
+        for (set, pane) in panes.iter().enumerate() {
+            for (owner, groups) in pane.groups_by_owner(shards).iter().enumerate() {
+                if !groups.is_empty() {
+                    let states = pane.states(groups)?;
+                    batches[owner].push(self.state_batch((*end, set), pane, groups, states)?);
+                }
+            }
+        }
+        Ok(batches)
+    }
+
+    /// What changed in open windows since the last call: what a checkpoint must add.
+    pub fn changes(&mut self) -> Result<Vec<RecordBatch>> {
+        let mut batches = vec![];
+        let mut windows = std::mem::take(&mut self.windows);
+        for (end, panes) in &mut windows {
+            for (set, pane) in panes.iter_mut().enumerate() {
+                let groups = pane.take_dirty();
+                if !groups.is_empty() {
+                    let states = pane.changes(&groups)?;
+                    batches.push(self.state_batch((*end, set), pane, &groups, states)?);
+                }
+            }
+        }
+        self.windows = windows;
+        Ok(batches)
+    }
+
+    fn state_batch(
+        &self,
+        (end, set): (i64, usize),
+        pane: &Pane,
+        groups: &[u32],
+        states: Vec<ArrayRef>,
+    ) -> Result<RecordBatch> {
+        let set = u32::try_from(set).expect("few grouping sets");
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from_value(end, groups.len())),
+            Arc::new(UInt32Array::from_value(set, groups.len())),
+        ];
+        columns.extend(pane.keys(&self.encoder, groups)?);
+        columns.extend(states);
+        Ok(RecordBatch::try_new(self.shape.schema.clone(), columns)?)
+    }
+
+    /// Takes states in: adds them (`restore` false: from other shards) or puts them back (`restore`
+    /// true: from a checkpoint, oldest first).
+    pub fn absorb(&mut self, states: &RecordBatch, restore: bool) -> Result<()> {
+        let ends = states.column(0).as_primitive::<Int64Type>();
+        let sets = states.column(1).as_primitive::<UInt32Type>();
+        let key_columns = &states.columns()[2..2 + self.shape.keys];
+        // Keys outside a grouping set are null in the state already.
+        let keys = self
+            .encoder
+            .encode(key_columns, &self.all_keys, states.num_rows())?;
+        let mut panes: BTreeMap<(i64, u32), Vec<u32>> = BTreeMap::new();
+        for (row, place) in ends.values().iter().zip(sets.values()).enumerate() {
+            let row = u32::try_from(row).expect("batches have fewer than 2^32 rows");
+            panes.entry((*place.0, *place.1)).or_default().push(row);
+        }
+        for ((end, set), rows) in panes {
+            let indices = UInt32Array::from(rows.clone());
+            let columns = states.columns()[2 + self.shape.keys..].iter();
+            let columns: Result<Vec<ArrayRef>> = columns
+                .map(|column| Ok(take(column, &indices, None)?))
+                .collect();
+            self.pane(end, set as usize)?.absorb(&PaneStates {
+                keys: &keys,
+                selection: &rows,
+                columns: columns?,
+                restore,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Makes the next `changes` carry everything.
+    pub fn forget_checkpoints(&mut self) {
+        for pane in self.windows.values_mut().flatten() {
+            pane.forget_checkpoints();
+        }
+    }
+
+    /// Keys and results of a closed pane, as columns.
+    pub fn finish(&self, pane: &Pane) -> Result<Vec<ArrayRef>> {
+        let mut columns = pane.keys(&self.encoder, &pane.all_groups())?;
+        columns.extend(pane.finish()?);
+        Ok(columns)
+    }
+}
