@@ -1,7 +1,9 @@
 //! Formats: how records are bytes. A [`Decoder`] turns raw records into the columns that a plan
 //! needs; a [`RowEncoder`] turns rows into records. Both are chosen by a table's `'format'`.
 
+pub mod base64;
 pub mod json;
+pub mod temporal;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
