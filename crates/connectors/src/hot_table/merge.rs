@@ -74,7 +74,12 @@ impl HotTable {
         let merge = plan(&self.state(), now);
         let changed = merge.is_some();
         if let Some(merge) = merge {
-            let version = self.merge(&merge)?;
+            let merged = if merge.is_drop {
+                None
+            } else {
+                self.write_merged(&merge)?
+            };
+            let version = self.publish_merged(&merge, merged)?;
             let parts = merge.parts.into_iter().map(|live| (version, live.part));
             maintenance.retired.extend(parts);
         }
@@ -82,14 +87,10 @@ impl HotTable {
         Ok(changed)
     }
 
-    /// Publishes the version without the parts of `merge`; returns the last version with them.
-    fn merge(&self, merge: &Merge) -> Result<u64> {
+    /// Publishes the version with `merged` for the parts of `merge`; returns the last version with
+    /// these. Rows may have been replaced since `merged` was written.
+    fn publish_merged(&self, merge: &Merge, merged: Option<NewPart>) -> Result<u64> {
         let old: Vec<PartNumber> = merge.parts.iter().map(|live| live.number).collect();
-        let merged = if merge.is_drop {
-            None
-        } else {
-            self.write_merged(merge)?
-        };
         let mut state = self.state();
         let mut next = state.version(&self.name)?;
         let gone: HashSet<&str> = merge
@@ -126,7 +127,9 @@ impl HotTable {
         let path = part_path(&self.folder, &file);
         let mut writer = PartWriter::create(self.storage.as_ref(), &path, schema.clone())?;
         let parts = merge.parts.iter().map(LivePart::snapshot);
-        let mut coalescer = BatchCoalescer::new(schema.clone(), BATCH_ROWS);
+        let count: u64 = merge.parts.iter().map(|live| live.snapshot().rows()).sum();
+        let batch_rows = usize::try_from(count).map_or(BATCH_ROWS, |count| count.min(BATCH_ROWS));
+        let mut coalescer = BatchCoalescer::new(schema.clone(), batch_rows);
         let mut kept = Kept {
             bytes_max: self.cache_bytes_max / 2,
             ..Kept::default()
@@ -207,10 +210,11 @@ impl HotTable {
         };
         for older in version_numbers(self.storage.as_ref(), &self.folder)? {
             // A damaged older version protects nothing: it can never be opened.
-            if older < number && older + VERSIONS_KEPT > number {
-                if let Ok(version) = read_version(self.storage.as_ref(), &self.folder, older) {
-                    referred.extend(version.parts.into_iter().map(|entry| entry.file));
-                }
+            if older < number
+                && older + VERSIONS_KEPT > number
+                && let Ok(version) = read_version(self.storage.as_ref(), &self.folder, older)
+            {
+                referred.extend(version.parts.into_iter().map(|entry| entry.file));
             }
         }
         let folder = parts_folder(&self.folder);
@@ -371,4 +375,59 @@ fn unexpired(rows: RecordBatch, expiry: Option<Expiry>) -> Result<RecordBatch> {
         .map(|time| Some(time.is_none_or(|time| time >= cutoff)))
         .collect();
     Ok(filter_record_batch(&rows, &keep)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Bed;
+    use super::*;
+
+    #[test]
+    fn rows_replaced_during_a_merge_stay_replaced() {
+        let bed = Bed::keyed();
+        for epoch in 1..=8 {
+            bed.put(epoch, &format!("k{epoch}=1 same={epoch}"));
+        }
+        let table = bed.table();
+        let merge = plan(&table.state(), EventTime(0)).expect("eight parts");
+        let merged = table.write_merged(&merge).unwrap();
+        bed.put(9, "k3=2 same=9");
+        table.publish_merged(&merge, merged).unwrap();
+        let expected = "k1=1 k2=1 k4=1 k5=1 k6=1 k7=1 k8=1 k3=2 same=9";
+        assert_eq!(bed.show(), expected);
+        assert_eq!(table.snapshot().parts().len(), 2);
+        bed.put(10, "k1=3");
+        let expected = "k2=1 k4=1 k5=1 k6=1 k7=1 k8=1 k3=2 same=9 k1=3";
+        assert_eq!(bed.show(), expected);
+        assert_eq!(bed.reopened().show(), expected);
+    }
+
+    #[test]
+    fn a_run_ends_at_larger_parts() {
+        let bed = Bed::keyed();
+        let live = |bytes: u64| {
+            bed.put(bytes + 1, &format!("k{bytes}=1"));
+            let mut live = bed.table().state().parts.last().cloned().unwrap();
+            let mut entry = live.part.entry.clone();
+            entry.bytes = bytes;
+            live.part = Arc::new(Part::new(&bed.table().storage, "", entry));
+            live
+        };
+        let (small, large) = (live(10), live(200 << 10));
+        let run = |pattern: &str| {
+            let part = |c| {
+                if c == 's' {
+                    small.clone()
+                } else {
+                    large.clone()
+                }
+            };
+            mergeable_run(&pattern.chars().map(part).collect::<Vec<_>>())
+        };
+        assert_eq!(run("sssssss"), None);
+        assert_eq!(run("ssssssss"), Some(0..8));
+        assert_eq!(run("Lssssssssss"), Some(1..11));
+        assert_eq!(run("sssLssss"), Some(0..8), "the next tier takes both");
+        assert_eq!(run("sssssssssLs"), Some(0..9));
+    }
 }

@@ -133,7 +133,9 @@ impl SinkWriter for HotTableWriter {
 
 /// The same rows in few batches, without the slices' larger buffers behind them.
 fn coalesced(schema: &SchemaRef, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
-    let mut coalescer = BatchCoalescer::new(schema.clone(), BATCH_ROWS);
+    let count: usize = rows.iter().map(RecordBatch::num_rows).sum();
+    // A coalescer reserves memory for all rows of a batch, so few rows ask for few.
+    let mut coalescer = BatchCoalescer::new(schema.clone(), count.min(BATCH_ROWS));
     for batch in rows {
         coalescer.push_batch(batch)?;
     }
