@@ -1,10 +1,11 @@
 //! Simulation and the spec as text (development only).
 //!
 //! [`env::SimEnv`] is an outside world that a test decides: a clock that moves when told to and
-//! chance from a seed. [`slt`] runs the files of `tests/slt`: pipelines, input, and the rows that a
+//! chance from a seed. [`tidy`] holds the house rules. [`slt`] runs the files of `tests/slt`: pipelines, input, and the rows that a
 //! user must see, the same over parallelism, batch size and crashes.
 //!
 //! INVARIANT: nothing here reads a real clock, sleeps, or touches files other than `tests/slt`.
 
 pub mod env;
 pub mod slt;
+pub mod tidy;

@@ -13,5 +13,5 @@
 
 pub mod answer;
 pub mod connectors;
+pub mod query;
 pub mod script;
-

@@ -25,6 +25,8 @@ pub struct Script {
 pub struct Case {
     /// Line of `pipeline`, from 1.
     pub line: usize,
+    /// Whether it crashes only where the file says so, for what a restart may change: timeouts.
+    pub is_steady: bool,
     /// Flink SQL, padded with blank lines so that messages name lines of the .slt file.
     pub sql: String,
     /// In order.
@@ -120,10 +122,16 @@ impl Script {
             let place = || format!("line {number}: `{line}`");
             let words: Vec<&str> = line.split_whitespace().collect();
             if words[0] == "pipeline" {
-                ensure!(words.len() == 1, "{}: expected nothing after it", place());
+                let is_steady = words[1..] == ["steady"];
+                ensure!(
+                    is_steady || words.len() == 1,
+                    "{}: expected `steady` or nothing after it",
+                    place()
+                );
                 let sql = parser.pipeline();
                 cases.push(Case {
                     line: number,
+                    is_steady,
                     sql,
                     steps: vec![],
                 });

@@ -37,7 +37,14 @@ fn each_pipeline_begins_a_case() {
     let script = Script::parse(&format!("pipeline\nA\n{ASKED}\npipeline\nB\n\nerror\nno\n"));
     let cases = script.unwrap().cases;
     assert_eq!(cases.len(), 2);
+    assert!(!cases[0].is_steady);
     assert_eq!(cases[1].steps[0].action, Action::Refused("no".into()));
+}
+
+#[test]
+fn a_steady_pipeline_is_marked() {
+    let text = format!("pipeline steady\nA\n{ASKED}");
+    assert!(Script::parse(&text).unwrap().cases[0].is_steady);
 }
 
 #[test]
@@ -97,7 +104,7 @@ fn bad_files_are_refused_with_their_line() {
     );
     refused(
         "pipeline x\nA\n",
-        "line 1: `pipeline x`: expected nothing after it",
+        "line 1: `pipeline x`: expected `steady` or nothing",
     );
     let with = |step: &str| format!("pipeline\nA\n\npoll\n{step}");
     refused(&with("pol"), "line 5: `pol`: not a directive");
