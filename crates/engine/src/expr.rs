@@ -147,5 +147,11 @@ fn expand(value: &ScalarValue, rows: usize) -> Result<ArrayRef> {
     value.to_array_of_size(rows).map_err(from_datafusion)
 }
 
+/// `array` as text or from text, for tests that write values as text.
+#[cfg(test)]
+pub(crate) fn cast_for_tests(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    cast::cast_array(array, to, false)
+}
+
 #[cfg(test)]
 mod tests;

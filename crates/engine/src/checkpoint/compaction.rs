@@ -26,7 +26,7 @@ pub fn drop_expired(segments: &mut Vec<SegmentRef>, fired: impl Fn(NodeId) -> Wa
 /// Merges a run of neighbours if there is one. `shapes`: the state of each aggregation.
 pub fn compact(
     segments: &mut Vec<SegmentRef>,
-    epoch: Epoch,
+    (epoch, fired): (Epoch, &impl Fn(NodeId) -> Watermark),
     shapes: &BTreeMap<NodeId, Arc<StateShape>>,
     store: &CheckpointStore,
 ) -> Result<()> {
@@ -42,7 +42,7 @@ pub fn compact(
             .collect();
         let shape = shapes.get(&node);
         let shape = shape.ok_or_else(|| Error::bug(format!("node {node} keeps no windows")))?;
-        let states = merge(&merged, shape, store)?;
+        let states = merge(&merged, fired(node), shape, store)?;
         segments.retain(|segment| !merged.contains(segment));
         if !states.is_empty() {
             let segment = store.write_segment((epoch, node, level + 1), &states)?;
@@ -65,6 +65,7 @@ fn full_level(segments: &[SegmentRef]) -> Option<(NodeId, u32)> {
 
 fn merge(
     segments: &[SegmentRef],
+    fired: Watermark,
     shape: &Arc<StateShape>,
     store: &CheckpointStore,
 ) -> Result<Vec<StateRows>> {
@@ -82,6 +83,7 @@ fn merge(
     }
     let mut states = vec![];
     for (shard, mut windows) in shards {
+        windows.drop_fired(fired);
         windows.forget_checkpoints();
         for rows in windows.changes()? {
             states.push(StateRows { shard, rows });

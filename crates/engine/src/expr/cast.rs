@@ -39,6 +39,12 @@ pub(super) fn kernel(from: &DataType, to: &DataType, safe: bool) -> Result<Kerne
     Ok(Arc::new(move |args| cast(&args.array(0)?, &to, mode)))
 }
 
+/// Casts `array`; for tests.
+#[cfg(test)]
+pub(super) fn cast_array(array: &ArrayRef, to: &DataType, safe: bool) -> Result<ArrayRef> {
+    cast(array, to, Mode { safe })
+}
+
 /// What to do with a value that does not fit.
 #[derive(Debug, Clone, Copy)]
 struct Mode {

@@ -44,7 +44,10 @@ fn compile_kind(expr: &Expr, input: &SchemaRef) -> Result<Physical> {
         ExprKind::Literal(value) => Ok(constant(literal::scalar(value, wanted)?)),
         ExprKind::Binary { op, left, right } => {
             let sides = (compile(left, input)?, compile(right, input)?);
-            Ok(binary(*op, sides, &left.data_type, wanted))
+            match op {
+                BinaryOp::And | BinaryOp::Or if may_fail(right) => lazy_logic(*op, sides),
+                _ => Ok(binary(*op, sides, &left.data_type, wanted)),
+            }
         }
         ExprKind::Not(inner) => Ok(Arc::new(NotExpr::new(compile(inner, input)?))),
         ExprKind::Negate(inner) => Ok(Arc::new(NegativeExpr::new(compile(inner, input)?))),
@@ -135,6 +138,19 @@ fn binary(
         return kernel_expr(op.symbol(), vec![left, right], wanted, kernel);
     }
     Arc::new(BinaryExpr::new(left, operator(op), right))
+}
+
+/// AND and OR whose right side is computed only for rows that the left side leaves open, because it
+/// may fail for the others: `n <> 0 AND 6 / n > 2`.
+fn lazy_logic(op: BinaryOp, (left, right): (Physical, Physical)) -> Result<Physical> {
+    let decided = match op {
+        BinaryOp::And => Arc::new(NotExpr::new(Arc::clone(&left))) as Physical,
+        _ => Arc::clone(&left),
+    };
+    let outcome = constant(ScalarValue::Boolean(Some(op == BinaryOp::Or)));
+    let open: Physical = Arc::new(BinaryExpr::new(left, operator(op), right));
+    let case = CaseExpr::try_new(None, vec![(decided, outcome)], Some(open));
+    Ok(Arc::new(case.map_err(from_datafusion)?))
 }
 
 /// The operation, where Arrow's differs from Flink's for this type.

@@ -151,12 +151,10 @@ fn most_letters(letter: char) -> usize {
 /// The text up to the closing quote, the opening one being read; `''` is one quote.
 fn read_quoted(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String> {
     let mut text = String::new();
-    if chars.next_if_eq(&'\'').is_some() {
-        return Some("'".into());
-    }
     loop {
         match chars.next()? {
             '\'' if chars.next_if_eq(&'\'').is_some() => text.push('\''),
+            '\'' if text.is_empty() => return Some("'".into()),
             '\'' => return Some(text),
             c => text.push(c),
         }

@@ -11,7 +11,7 @@ use millstream_core::plan::{LateColumn, LateEvents};
 use millstream_core::{EventTime, Result, Watermark};
 
 use super::batch::SourceBatch;
-use super::shape::ShapeDecoder;
+use super::shape::{ShapeDecoder, ShapedRows};
 use super::source::SplitContext;
 
 /// Late rows of one source batch.
@@ -89,7 +89,8 @@ impl LateTable {
             Some(raw) => {
                 let records = late.iter().map(|late| batch.record(late.row));
                 let records: Vec<u32> = records.map(|r| r.expect("there are records")).collect();
-                self.decoder.decode(&raw.select(&records), split)?.rows
+                let shaped = self.decoder.decode(&raw.select(&records), split)?;
+                all_records(&shaped, late.len())?
             }
             None => {
                 let rows: UInt32Array = late.iter().map(|late| late.row).collect();
@@ -103,6 +104,23 @@ impl LateTable {
             .collect();
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
+}
+
+/// One row for each of `count` records. This table may decode columns that no query does, and find
+/// there what is not of their type: such a record was on time for the format, so it is kept, with
+/// nulls.
+fn all_records(shaped: &ShapedRows, count: usize) -> Result<RecordBatch> {
+    let Some(records) = &shaped.record_of_row else {
+        return Ok(shaped.rows.clone());
+    };
+    let mut row_of_record = vec![None; count];
+    for (row, record) in records.iter().enumerate() {
+        row_of_record[*record as usize] = Some(u32::try_from(row).expect("rows fit u32"));
+    }
+    Ok(take_record_batch(
+        &shaped.rows,
+        &UInt32Array::from(row_of_record),
+    )?)
 }
 
 fn late_column(column: &LateColumn, source: &RecordBatch, late: &[LateRow]) -> ArrayRef {

@@ -75,6 +75,11 @@ impl WindowAggregateOperator {
         self.fired = fired;
     }
 
+    /// Drops restored windows that had fired before the restart.
+    pub fn drop_fired(&mut self) {
+        self.state.drop_fired(self.fired);
+    }
+
     /// Aggregates the rows that are on time, and notes the others.
     pub fn on_batch(&mut self, batch: &Batch, late: &mut LateRows) -> Result<()> {
         let times = to_millis(batch.rows.column(self.plan.window.time_column))?;

@@ -230,11 +230,11 @@ impl<P: ShardPool> Coordinator<P> {
             let table = &plan.sources[root(plan, node).index()].table;
             sources[table].fired
         };
-        drop_expired(&mut segments, fired);
+        drop_expired(&mut segments, &fired);
         for (node, states) in states {
             segments.push(self.store.write_segment((epoch, *node, 0), states)?);
         }
-        compact(&mut segments, epoch, &self.shapes, &self.store)?;
+        compact(&mut segments, (epoch, &fired), &self.shapes, &self.store)?;
         Ok(segments)
     }
 

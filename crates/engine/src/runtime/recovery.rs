@@ -309,6 +309,9 @@ fn restore(
                     .absorb(&state.rows, true)?;
             }
         }
+        for (_, window) in shards.iter_mut().flat_map(|shard| shard.chain.windows()) {
+            window.drop_fired();
+        }
         return Ok(false);
     }
     let mut lanes: BTreeMap<(NodeId, ShardIndex), WindowState> = BTreeMap::new();
@@ -333,6 +336,7 @@ fn restore(
         for rows in lane.changes()? {
             window.state_mut().absorb(&rows, false)?;
         }
+        window.drop_fired();
     }
     Ok(true)
 }

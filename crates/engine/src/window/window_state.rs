@@ -155,6 +155,12 @@ impl WindowState {
         closed.into_iter().collect()
     }
 
+    /// Drops windows that have fired already: a segment holds windows of one barrier, and they do
+    /// not all fire together.
+    pub fn drop_fired(&mut self, fired: Watermark) {
+        drop(self.close(fired));
+    }
+
     /// The states of a closed window, split by the shard that owns each key.
     pub fn states_by_owner(
         &self,

@@ -1,0 +1,501 @@
+//! Random input, random cuts, random crashes: the windows that come out are those of the whole input,
+//! each once, whatever the parallelism, batch size and epochs. The oracle is a loop over all rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMillisecondType};
+use millstream_core::connector::Connectors;
+use millstream_core::env::{Env, Task};
+use millstream_core::memory::{MemorySink, MemorySource, MemoryStorage};
+use millstream_core::plan::*;
+use millstream_core::sink::Sink;
+use millstream_core::source::{Decoded, Decoder, RawBatch, Rejected, Source};
+use millstream_core::{NodeId, Result, SinkId, SourceId, types};
+use millstream_engine::{Job, JobConfig, StepJob};
+
+const WINDOW_MS: i64 = 100;
+const DELAY_MS: i64 = 30;
+
+#[derive(Default)]
+struct TestEnv {
+    now: AtomicI64,
+    seed: AtomicU64,
+}
+
+impl Env for TestEnv {
+    fn now_ms(&self) -> i64 {
+        self.now.load(Ordering::SeqCst)
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.now.fetch_add(1, Ordering::SeqCst).unsigned_abs())
+    }
+    fn random(&self) -> u64 {
+        self.seed.fetch_add(1, Ordering::SeqCst)
+    }
+    #[expect(clippy::disallowed_methods, reason = "this is the test's Env")]
+    fn spawn(&self, _: &str, task: Box<dyn FnOnce() + Send>) -> Box<dyn Task> {
+        Box::new(Thread(std::thread::spawn(task)))
+    }
+}
+
+struct Thread(std::thread::JoinHandle<()>);
+
+impl Task for Thread {
+    fn join(self: Box<Self>) -> bool {
+        self.0.join().is_ok()
+    }
+}
+
+/// Records `<time ms>,<key>`.
+struct TestDecoder(SchemaRef);
+
+impl Decoder for TestDecoder {
+    fn schema(&self) -> SchemaRef {
+        self.0.clone()
+    }
+    fn decode(&mut self, raw: &RawBatch) -> Result<Decoded> {
+        let (mut times, mut keys, mut records, mut rejected) = (vec![], vec![], vec![], vec![]);
+        for index in 0..raw.len() {
+            let record = u32::try_from(index).unwrap();
+            let text = std::str::from_utf8(raw.record(index)).unwrap();
+            match text
+                .split_once(',')
+                .and_then(|(t, k)| Some((t.parse::<i64>().ok()?, k.to_owned())))
+            {
+                Some((time, key)) => {
+                    times.push(time);
+                    keys.push(key);
+                    records.push(record);
+                }
+                None => rejected.push(Rejected {
+                    record,
+                    error: "no time".into(),
+                }),
+            }
+        }
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(TimestampMillisecondArray::from(times)),
+            Arc::new(StringArray::from(keys)),
+        ];
+        Ok(Decoded {
+            rows: RecordBatch::try_new(self.0.clone(), columns)?,
+            record_of_row: Some(records.into()),
+            rejected,
+        })
+    }
+}
+
+#[derive(Clone)]
+struct World {
+    source: MemorySource,
+    sinks: Vec<MemorySink>,
+}
+
+impl Connectors for World {
+    fn source(&self, _: &SourcePlan) -> Result<Box<dyn Source>> {
+        Ok(Box::new(self.source.clone()))
+    }
+    fn decoder(&self, _: &SourcePlan, schema: &SchemaRef) -> Result<Box<dyn Decoder>> {
+        Ok(Box::new(TestDecoder(schema.clone())))
+    }
+    fn sink(&self, plan: &SinkPlan) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(self.sinks[plan.id.index()].clone()))
+    }
+}
+
+fn config_of(connector: &str, options: &[(&str, &str)]) -> ConnectorConfig {
+    let options = options
+        .iter()
+        .map(|(k, v)| (String::from(*k), String::from(*v)));
+    ConnectorConfig {
+        connector: connector.into(),
+        options: options.collect(),
+    }
+}
+
+fn schema(fields: &[(&str, DataType)]) -> SchemaRef {
+    let fields: Vec<Field> = fields
+        .iter()
+        .map(|(name, t)| Field::new(*name, t.clone(), true))
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn sink(id: u32, table: &str, schema: SchemaRef, role: SinkRole) -> SinkPlan {
+    SinkPlan {
+        id: SinkId(id),
+        table: table.into(),
+        connector: config_of("memory", &[]),
+        schema,
+        primary_key: vec![],
+        role,
+    }
+}
+
+/// COUNT(*) and COUNT(DISTINCT time) per window and key; late rows and dead letters kept.
+fn plan() -> Plan {
+    let rows = schema(&[("at", types::timestamp(3)), ("key", DataType::Utf8)]);
+    let shape = RowShape {
+        decoded: rows.clone(),
+        metadata: vec![],
+        computed: vec![],
+    };
+    let count = |argument, distinct| AggregateCall {
+        function: AggregateFunction::Count,
+        argument,
+        filter: None,
+        distinct,
+        data_type: DataType::Int64,
+    };
+    let aggregate = WindowAggregate {
+        window: WindowSpec {
+            time_column: 0,
+            kind: WindowKind::Tumble {
+                size_ms: WINDOW_MS,
+                offset_ms: 0,
+            },
+        },
+        keys: vec![1],
+        grouping_sets: vec![vec![0]],
+        aggregates: vec![count(None, false), count(Some(0), true)],
+        grouping_id: false,
+        query: "counts".into(),
+    };
+    let counts = aggregate.output_schema(&rows, &["n".into(), "times".into()]);
+    let late = schema(&[
+        ("at", types::timestamp(3)),
+        ("key", DataType::Utf8),
+        ("window_end", types::timestamp(3)),
+    ]);
+    let dead = schema(&[("raw", DataType::Utf8), ("error", DataType::Utf8)]);
+    Plan {
+        sources: vec![SourcePlan {
+            id: SourceId(0),
+            table: "events".into(),
+            connector: config_of("memory", &[("format", "test")]),
+            shape: shape.clone(),
+            event_time: Some(EventTimeSpec {
+                column: 0,
+                delay_ms: DELAY_MS,
+                idle_timeout_ms: None,
+                allowed_lateness_ms: 0,
+            }),
+            late_events: Some(LateEvents {
+                sink: SinkId(1),
+                shape,
+                columns: vec![
+                    LateColumn::Source(0),
+                    LateColumn::Source(1),
+                    LateColumn::WindowEnd,
+                ],
+            }),
+            dead_letters: Some(DeadLetters {
+                sink: SinkId(2),
+                columns: vec![DeadLetterColumn::Raw, DeadLetterColumn::Error],
+            }),
+        }],
+        nodes: vec![
+            Node {
+                id: NodeId(0),
+                input: NodeInput::Source(SourceId(0)),
+                operator: Operator::WindowAggregate(aggregate),
+                schema: counts.clone(),
+            },
+            Node {
+                id: NodeId(1),
+                input: NodeInput::Node(NodeId(0)),
+                operator: Operator::Sink(SinkId(0)),
+                schema: counts.clone(),
+            },
+        ],
+        sinks: vec![
+            sink(0, "counts", counts, SinkRole::Results),
+            sink(1, "late", late, SinkRole::LateEvents),
+            sink(2, "dead", dead, SinkRole::DeadLetters),
+        ],
+        options: PipelineOptions {
+            name: "test".into(),
+            epoch_interval_ms: 1_000,
+            parallelism: None,
+            batch_rows: 8_192,
+            settings: BTreeMap::new(),
+        },
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+fn input(random: &mut Random) -> Vec<(String, Vec<String>)> {
+    let splits = 1 + random.below(3);
+    let split = |index| {
+        let mut time = 0_i64;
+        let records = (0..random.below(120)).map(|_| {
+            time += i64::try_from(random.below(20)).unwrap();
+            let back = i64::try_from(random.below(90)).unwrap();
+            match random.below(15) {
+                0 => "nonsense".to_owned(),
+                _ => format!("{},k{}", time - back, random.below(4)),
+            }
+        });
+        (format!("split-{index}"), records.collect())
+    };
+    (0..splits).map(split).collect()
+}
+
+type Counts = BTreeMap<(i64, String), (i64, i64)>;
+
+/// Counts by window end and key, late rows, dead records: by the definition.
+fn expected(input: &[(String, Vec<String>)]) -> (Counts, Vec<(i64, i64)>, usize) {
+    let (mut windows, mut late, mut dead) = (BTreeMap::new(), vec![], 0);
+    for (_, records) in input {
+        let mut watermark = i64::MIN;
+        for record in records {
+            let Some((time, key)) = record.split_once(',') else {
+                dead += 1;
+                continue;
+            };
+            let time: i64 = time.parse().unwrap();
+            let end = (time.div_euclid(WINDOW_MS) + 1) * WINDOW_MS;
+            if end - 1 <= watermark {
+                late.push((time, end));
+            } else {
+                let (n, times): &mut (i64, BTreeSet<i64>) =
+                    windows.entry((end, key.to_owned())).or_default();
+                *n += 1;
+                times.insert(time);
+            }
+            watermark = watermark.max(time - DELAY_MS);
+        }
+    }
+    late.sort_unstable();
+    let count = |(n, times): (i64, BTreeSet<i64>)| (n, i64::try_from(times.len()).unwrap());
+    (
+        windows
+            .into_iter()
+            .map(|(key, w)| (key, count(w)))
+            .collect(),
+        late,
+        dead,
+    )
+}
+
+fn committed(world: &World) -> (Counts, Vec<(i64, i64)>, usize) {
+    let mut counts = Counts::new();
+    for rows in world.sinks[0].rows() {
+        let ends = rows.column(1).as_primitive::<TimestampMillisecondType>();
+        let (n, times) = (
+            rows.column(4).as_primitive::<Int64Type>(),
+            rows.column(5).as_primitive::<Int64Type>(),
+        );
+        for row in 0..rows.num_rows() {
+            let key = (
+                ends.value(row),
+                rows.column(3).as_string::<i32>().value(row).to_owned(),
+            );
+            let twice = counts.insert(key, (n.value(row), times.value(row)));
+            assert!(
+                twice.is_none(),
+                "a window came out twice: {twice:?} then {:?}",
+                n.value(row)
+            );
+        }
+    }
+    let mut late = vec![];
+    for rows in world.sinks[1].rows() {
+        let times = rows.column(0).as_primitive::<TimestampMillisecondType>();
+        let ends = rows.column(2).as_primitive::<TimestampMillisecondType>();
+        late.extend((0..rows.num_rows()).map(|row| (times.value(row), ends.value(row))));
+    }
+    late.sort_unstable();
+    let dead = world.sinks[2]
+        .rows()
+        .iter()
+        .map(RecordBatch::num_rows)
+        .sum();
+    (counts, late, dead)
+}
+
+fn config(world: &World, storage: &MemoryStorage, random: &mut Random) -> JobConfig {
+    JobConfig {
+        plan: Arc::new(plan()),
+        parallelism: 1 + u32::try_from(random.below(4)).unwrap(),
+        batch_rows: [1, 2, 7, 1024][usize::try_from(random.below(4)).unwrap()],
+        epoch_interval_ms: 1 + random.below(30),
+        memory_bytes_max: 1 << 30,
+        from_epoch: None,
+        env: Arc::new(TestEnv::default()),
+        storage: Arc::new(storage.clone()),
+        connectors: Arc::new(world.clone()),
+    }
+}
+
+fn world(input: &[(String, Vec<String>)]) -> World {
+    let splits = input.iter().map(|(name, records)| {
+        (
+            name.as_str(),
+            records.iter().map(String::as_str).collect::<Vec<_>>(),
+        )
+    });
+    World {
+        source: MemorySource::new(splits),
+        sinks: vec![
+            MemorySink::default(),
+            MemorySink::default(),
+            MemorySink::default(),
+        ],
+    }
+}
+
+/// Runs to the end, dying at random moments; parallelism and batch size change at each restart.
+fn run_with_crashes(world: &World, random: &mut Random) -> StepJob {
+    let storage = MemoryStorage::default();
+    loop {
+        let mut job = StepJob::open(config(world, &storage, random)).unwrap();
+        let mut crashed = false;
+        while !job.is_finished() && !crashed {
+            match random.below(10) {
+                0 => crashed = true,
+                1..=3 => drop(job.checkpoint().unwrap()),
+                _ => drop(job.poll().unwrap()),
+            }
+        }
+        if !crashed {
+            return job;
+        }
+        storage.crash();
+    }
+}
+
+#[test]
+fn every_row_counts_once() {
+    for seed in 0..300 {
+        let mut random = Random(seed);
+        let input = input(&mut random);
+        let world = world(&input);
+        let job = run_with_crashes(&world, &mut random);
+        assert_eq!(committed(&world), expected(&input), "seed {seed}");
+
+        let (_, late, dead) = expected(&input);
+        let status = job.status();
+        let source = &status.sources[0];
+        let records: usize = input.iter().map(|(_, records)| records.len()).sum();
+        assert_eq!(source.rows_read, records as u64, "seed {seed}");
+        assert_eq!(source.rows_late, late.len() as u64, "seed {seed}");
+        assert_eq!(source.rows_undecodable, dead as u64, "seed {seed}");
+        assert_eq!(
+            source.rows_read,
+            source.rows_on_time + source.rows_late + source.rows_undecodable,
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn threads_give_what_steps_give() {
+    for seed in 0..20 {
+        let mut random = Random(seed);
+        let input = input(&mut random);
+        let world = world(&input);
+        let config = config(&world, &MemoryStorage::default(), &mut random);
+        let status = Job::start(config).unwrap().wait().unwrap();
+        assert_eq!(committed(&world), expected(&input), "seed {seed}");
+        assert_eq!(status.state, millstream_engine::status::JobState::Finished);
+    }
+}
+
+#[test]
+fn another_plans_state_is_refused() {
+    let mut random = Random(1);
+    let world = world(&input(&mut random));
+    let storage = MemoryStorage::default();
+    let mut first = config(&world, &storage, &mut random);
+    StepJob::open(first.clone()).unwrap().checkpoint().unwrap();
+    let mut changed = plan();
+    changed.nodes[1].id = NodeId(1);
+    if let Operator::WindowAggregate(aggregate) = &mut changed.nodes[0].operator {
+        aggregate.window.kind = WindowKind::Tumble {
+            size_ms: 7,
+            offset_ms: 0,
+        };
+    }
+    first.plan = Arc::new(changed);
+    let error = StepJob::open(first).map(drop).unwrap_err();
+    assert!(error.to_string().contains("another plan"), "{error}");
+}
+
+#[test]
+fn damage_is_named_and_a_sound_manifest_offered() {
+    use millstream_core::storage::Storage;
+    let mut random = Random(3);
+    let input: Vec<(String, Vec<String>)> = vec![(
+        "s".into(),
+        (0..50).map(|i| format!("{},k", i * 10)).collect(),
+    )];
+    let world = world(&input);
+    let storage = MemoryStorage::default();
+    let config = JobConfig {
+        batch_rows: 5,
+        ..config(&world, &storage, &mut random)
+    };
+    let mut job = StepJob::open(config.clone()).unwrap();
+    for _ in 0..4 {
+        job.poll().unwrap();
+        job.checkpoint().unwrap();
+    }
+    drop(job);
+    let newest = storage
+        .list("pipelines/test/manifests/")
+        .unwrap()
+        .pop()
+        .unwrap();
+    let mut bytes = storage.read(&newest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    storage.put(&newest, &bytes).unwrap();
+
+    let error = StepJob::open(config.clone())
+        .map(drop)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains(&newest) && error.contains("--from-epoch 3"),
+        "{error}"
+    );
+    let from = Some(millstream_core::Epoch(3));
+    let job = StepJob::open(JobConfig {
+        from_epoch: from,
+        ..config.clone()
+    })
+    .unwrap();
+    assert_eq!(job.status().incarnation, 1);
+
+    let segment = storage
+        .list("pipelines/test/state/")
+        .unwrap()
+        .pop()
+        .unwrap();
+    let mut bytes = storage.read(&segment).unwrap();
+    bytes[20] ^= 1;
+    storage.put(&segment, &bytes).unwrap();
+    let error = StepJob::open(JobConfig {
+        from_epoch: from,
+        ..config
+    })
+    .map(drop)
+    .unwrap_err();
+    assert!(error.to_string().contains(&segment), "{error}");
+}
