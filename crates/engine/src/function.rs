@@ -25,11 +25,12 @@ mod search;
 mod text;
 mod time;
 mod timestamp;
+mod udf;
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::ArrayRef;
-use arrow::datatypes::DataType;
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Int8Type, Int16Type, Int32Type, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF};
 use millstream_core::{Error, Result};
@@ -117,6 +118,15 @@ fn conform(result: ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
     if !alike {
         return Err(Error::bug(format!("found {found}, expected {wanted}")));
     }
+    if let Some(longs) = result.as_primitive_opt::<Int64Type>() {
+        // As Java's narrowing: the absolute value of the least INT is itself.
+        return Ok(match wanted {
+            DataType::Int8 => Arc::new(longs.unary::<_, Int8Type>(|value| value as i8)),
+            DataType::Int16 => Arc::new(longs.unary::<_, Int16Type>(|value| value as i16)),
+            DataType::Int32 => Arc::new(longs.unary::<_, Int32Type>(|value| value as i32)),
+            _ => arrow::compute::cast(&result, wanted)?,
+        });
+    }
     Ok(arrow::compute::cast(&result, wanted)?)
 }
 
@@ -128,8 +138,6 @@ fn find(name: &str) -> Option<&'static Function> {
 fn as_udf(function: &'static Function) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::new_from_impl(udf::FlinkFunction::new(function)))
 }
-
-mod udf;
 
 #[cfg(test)]
 mod tests;

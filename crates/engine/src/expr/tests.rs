@@ -20,14 +20,30 @@ fn rows() -> RecordBatch {
     let cities: ArrayRef = Arc::new(StringArray::from(vec![Some("Oslo"), None, Some("hidden")]));
     let present = NullBuffer::from(vec![true, true, false]);
     let columns: Vec<(&str, ArrayRef)> = vec![
-        ("i", Arc::new(Int32Array::from(vec![Some(7), Some(-7), None]))),
+        (
+            "i",
+            Arc::new(Int32Array::from(vec![Some(7), Some(-7), None])),
+        ),
         ("n", Arc::new(Int64Array::from(vec![2, 0, 3]))),
-        ("d", Arc::new(Float64Array::from(vec![Some(1.5), Some(-0.0), None]))),
-        ("s", Arc::new(StringArray::from(vec![Some(" 12 "), Some("x_y"), None]))),
-        ("b", Arc::new(BooleanArray::from(vec![Some(true), Some(false), None]))),
+        (
+            "d",
+            Arc::new(Float64Array::from(vec![Some(1.5), Some(-0.0), None])),
+        ),
+        (
+            "s",
+            Arc::new(StringArray::from(vec![Some(" 12 "), Some("x_y"), None])),
+        ),
+        (
+            "b",
+            Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])),
+        ),
         (
             "t",
-            Arc::new(TimestampMillisecondArray::from(vec![Some(1_750_000_000_123), Some(-1), None])),
+            Arc::new(TimestampMillisecondArray::from(vec![
+                Some(1_750_000_000_123),
+                Some(-1),
+                None,
+            ])),
         ),
         (
             "m",
@@ -37,7 +53,10 @@ fn rows() -> RecordBatch {
                     .unwrap(),
             ),
         ),
-        ("geo", Arc::new(StructArray::new(geo_fields, vec![cities], Some(present)))),
+        (
+            "geo",
+            Arc::new(StructArray::new(geo_fields, vec![cities], Some(present))),
+        ),
     ];
     let fields: Vec<Field> = columns
         .iter()
@@ -88,7 +107,12 @@ fn check(expr: &Expr, expected: &str) {
     let found = CompiledExpr::compile(expr, &rows.schema()).and_then(|compiled| {
         assert_eq!(compiled.data_type(), &expr.data_type);
         // No rows must work too.
-        assert_eq!(compiled.evaluate(&rows.slice(0, 0)).map_or(0, |it| it.len()), 0);
+        assert_eq!(
+            compiled
+                .evaluate(&rows.slice(0, 0))
+                .map_or(0, |it| it.len()),
+            0
+        );
         compiled.evaluate(&rows)
     });
     let found = match found {
@@ -126,7 +150,10 @@ fn masks_treat_null_as_false() {
     let schema = rows.schema();
     let compiled = CompiledExpr::compile(&column("b"), &schema).unwrap();
     let predicate = compiled.evaluate_predicate(&rows).unwrap();
-    assert_eq!(predicate, BooleanArray::from(vec![Some(true), Some(false), None]));
+    assert_eq!(
+        predicate,
+        BooleanArray::from(vec![Some(true), Some(false), None])
+    );
     let mask = compiled.filter_mask(&rows).unwrap();
     assert_eq!(mask, BooleanArray::from(vec![true, false, false]));
     let not_boolean = CompiledExpr::compile(&column("n"), &schema).unwrap();
@@ -136,7 +163,10 @@ fn masks_treat_null_as_false() {
 #[test]
 fn plans_that_do_not_fit_are_bugs() {
     let wrong = Expr::column(0, "i", DataType::Utf8);
-    check(&wrong, "bug: compiling `i`: column 0 `i`: found Int32, expected Utf8");
+    check(
+        &wrong,
+        "bug: compiling `i`: column 0 `i`: found Int32, expected Utf8",
+    );
     let missing = Expr::column(99, "zz", DataType::Utf8);
     check(
         &missing,

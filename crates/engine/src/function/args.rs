@@ -251,7 +251,7 @@ pub(crate) fn from_datafusion(error: datafusion::error::DataFusionError) -> Erro
             Some(ours) => ours.clone(),
             None => Error::bug(root.to_string()),
         },
-        DataFusionError::ArrowError(inner, _) => Error::invalid(inner.to_string().to_lowercase()),
+        DataFusionError::ArrowError(inner, _) => Error::invalid(inner.to_string()),
         other => Error::bug(other.to_string()),
     }
 }

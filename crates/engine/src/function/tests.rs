@@ -35,10 +35,12 @@ fn check(call: &str, expected: &str) {
         let values: Vec<ColumnarValue> = args
             .iter()
             .enumerate()
-            .map(|(index, array)| match constant(index) || needs_constant(name, index) {
-                true => ColumnarValue::Scalar(ScalarValue::try_from_array(array, 0).unwrap()),
-                false => ColumnarValue::Array(three_rows(array)),
-            })
+            .map(
+                |(index, array)| match constant(index) || needs_constant(name, index) {
+                    true => ColumnarValue::Scalar(ScalarValue::try_from_array(array, 0).unwrap()),
+                    false => ColumnarValue::Array(three_rows(array)),
+                },
+            )
             .collect();
         let found = match run(name, &values) {
             Ok(array) => render(&array),

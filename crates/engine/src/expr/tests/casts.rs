@@ -22,14 +22,25 @@ fn run(value: &str, from: &DataType, to: &DataType, safe: bool) -> String {
 
 /// Reads `value` as `from` and casts it.
 fn cast(value: &str, from: DataType, to: DataType, expected: &str) {
-    assert_eq!(run(value, &from, &to, false), expected, "{value} {from} {to}");
+    assert_eq!(
+        run(value, &from, &to, false),
+        expected,
+        "{value} {from} {to}"
+    );
 }
 
 /// CAST of a text fails, and TRY_CAST is null.
 fn fails(value: &str, to: DataType) {
     let error = run(value, &DataType::Utf8, &to, false);
-    assert!(error.starts_with(&format!("cannot cast `{value}` to ")), "{error}");
-    assert_eq!(run(value, &DataType::Utf8, &to, true), "NULL", "{value} {to}");
+    assert!(
+        error.starts_with(&format!("cannot cast `{value}` to ")),
+        "{error}"
+    );
+    assert_eq!(
+        run(value, &DataType::Utf8, &to, true),
+        "NULL",
+        "{value} {to}"
+    );
 }
 
 #[test]
@@ -48,7 +59,12 @@ fn text_to_numbers() {
     cast("1.255", Utf8, Decimal128(5, 2), "1.26");
     cast("-1e2", Utf8, Decimal128(5, 2), "-100.00");
     cast("1234.5", Utf8, Decimal128(5, 2), "NULL");
-    cast("0.00000000000000000000000000000000000000000000001", Utf8, Decimal128(5, 2), "0.00");
+    cast(
+        "0.00000000000000000000000000000000000000000000001",
+        Utf8,
+        Decimal128(5, 2),
+        "0.00",
+    );
     fails("1.2.3", Decimal128(5, 2));
     fails("", Decimal128(5, 2));
     cast("Yes", Utf8, Boolean, "TRUE");
@@ -59,9 +75,24 @@ fn text_to_numbers() {
 #[test]
 fn text_to_times() {
     use DataType::{Date32, Utf8};
-    cast("2025-06-15 15:06:40.123456789", Utf8, timestamp(9), "2025-06-15 15:06:40.123456789");
-    cast("2025-06-15 15:06:40.1239", Utf8, timestamp(3), "2025-06-15 15:06:40.123");
-    cast("2025-6-5", Utf8, timestamp_ltz(3), "2025-06-05 00:00:00.000");
+    cast(
+        "2025-06-15 15:06:40.123456789",
+        Utf8,
+        timestamp(9),
+        "2025-06-15 15:06:40.123456789",
+    );
+    cast(
+        "2025-06-15 15:06:40.1239",
+        Utf8,
+        timestamp(3),
+        "2025-06-15 15:06:40.123",
+    );
+    cast(
+        "2025-6-5",
+        Utf8,
+        timestamp_ltz(3),
+        "2025-06-05 00:00:00.000",
+    );
     fails("2025-06-15 15:06", timestamp(3));
     fails("15.6.2025", timestamp(3));
     cast("2025-06-15 15:06:40", Utf8, Date32, "2025-06-15");
@@ -92,7 +123,12 @@ fn numbers_to_numbers() {
     cast("1.005", Float64, Decimal128(4, 2), "1.01");
     cast("-12.99", Decimal128(4, 2), Int32, "-12");
     cast("12.99", Decimal128(4, 2), Float64, "12.99");
-    cast("123456789012345678.12", Decimal128(20, 2), Float64, "1.2345678901234568E17");
+    cast(
+        "123456789012345678.12",
+        Decimal128(20, 2),
+        Float64,
+        "1.2345678901234568E17",
+    );
     cast("12.95", Decimal128(4, 2), Decimal128(3, 1), "13.0");
     cast("99.95", Decimal128(4, 2), Decimal128(3, 1), "NULL");
     assert_eq!(
@@ -133,19 +169,52 @@ fn numbers_to_text() {
 #[test]
 fn times_to_times_and_text() {
     use DataType::{Date32, Utf8};
-    cast("2025-06-15 15:06:00", timestamp(3), Utf8, "2025-06-15 15:06:00.000");
-    cast("2025-06-15 15:06:00", timestamp_ltz(6), Utf8, "2025-06-15 15:06:00.000000");
-    cast("2025-06-15 15:06:40.5", timestamp(3), timestamp_ltz(3), "2025-06-15 15:06:40.500");
-    cast("2025-06-15 15:06:40.5", timestamp_ltz(3), timestamp(9), "2025-06-15 15:06:40.500000000");
-    cast("1969-12-31 23:59:59.9999", timestamp(6), timestamp(3), "1969-12-31 23:59:59.999");
+    cast(
+        "2025-06-15 15:06:00",
+        timestamp(3),
+        Utf8,
+        "2025-06-15 15:06:00.000",
+    );
+    cast(
+        "2025-06-15 15:06:00",
+        timestamp_ltz(6),
+        Utf8,
+        "2025-06-15 15:06:00.000000",
+    );
+    cast(
+        "2025-06-15 15:06:40.5",
+        timestamp(3),
+        timestamp_ltz(3),
+        "2025-06-15 15:06:40.500",
+    );
+    cast(
+        "2025-06-15 15:06:40.5",
+        timestamp_ltz(3),
+        timestamp(9),
+        "2025-06-15 15:06:40.500000000",
+    );
+    cast(
+        "1969-12-31 23:59:59.9999",
+        timestamp(6),
+        timestamp(3),
+        "1969-12-31 23:59:59.999",
+    );
     cast("1969-12-31 23:59:59", timestamp(3), Date32, "1969-12-31");
     cast("1969-12-31 23:59:59.5", timestamp(3), TIME, "23:59:59.5");
-    cast("2025-06-15", Date32, timestamp(3), "2025-06-15 00:00:00.000");
+    cast(
+        "2025-06-15",
+        Date32,
+        timestamp(3),
+        "2025-06-15 00:00:00.000",
+    );
     assert_eq!(
         run("9999-01-01", &timestamp(3), &timestamp(9), false),
         "cannot cast `253370764800000` to TIMESTAMP(9)"
     );
-    assert_eq!(run("9999-01-01", &timestamp(3), &timestamp(9), true), "NULL");
+    assert_eq!(
+        run("9999-01-01", &timestamp(3), &timestamp(9), true),
+        "NULL"
+    );
 }
 
 #[test]

@@ -29,13 +29,19 @@ fn check(select: &str, expected: &str) {
         .collect();
     let found = rows.join("\n");
     // The planner wraps our message in its own.
-    let found = if is_table { found.as_str() } else { ours(&found) };
+    let found = if is_table {
+        found.as_str()
+    } else {
+        ours(&found)
+    };
     assert_eq!(found, expected, "{select}");
 }
 
 /// What our error says, between the quotes that the planner puts around it.
 fn ours(message: &str) -> &str {
-    let (_, message) = message.split_once("External error: ").unwrap_or(("", message));
+    let (_, message) = message
+        .split_once("External error: ")
+        .unwrap_or(("", message));
     message.split('"').next().unwrap_or(message)
 }
 
@@ -56,7 +62,10 @@ fn names_are_unique_and_all_are_found() {
 fn arguments_are_converted() {
     check("SELECT split_index('a/b', '/', 1)", "| b |");
     check("SELECT concat('a', 1)", "| a1 |");
-    check("SELECT round(2.5), upper('a'), mod(7, 2)", "| 3.0 | A | 1 |");
+    check(
+        "SELECT round(2.5), upper('a'), mod(7, 2)",
+        "| 3.0 | A | 1 |",
+    );
     check("SELECT coalesce(NULL, 1, 2.5)", "| 1.0 |");
     check("SELECT year('2025-06-15 00:00:00')", "| 2025 |");
     check(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ListArray, MapBuilder, StringBuilder, Int64Builder};
+use arrow::array::{ArrayRef, Int64Builder, ListArray, MapBuilder, StringBuilder};
 use arrow::datatypes::Int64Type;
 use datafusion::logical_expr::ColumnarValue;
 
@@ -42,6 +42,7 @@ fn signs() {
     check("ABS(-3.5)", "3.5");
     check("ABS(DECIMAL '-3.5')", "3.500");
     check("ABS(-9223372036854775808)", "-9223372036854775808");
+    check("ABS(-2147483648i)", "-2147483648");
     check("SIGN(-3)", "-1");
     check("SIGN(0.0)", "0.0");
     check("SIGN(-0.5)", "-1.0");

@@ -103,11 +103,23 @@ fn positions() {
 #[test]
 fn regular_expressions() {
     let host = r"'https?://([^/]+)'";
-    check(&format!("REGEXP_EXTRACT('https://a.b/c', {host}, 1)"), "a.b");
-    check(&format!("REGEXP_EXTRACT('https://a.b/c', {host})"), "https://a.b");
+    check(
+        &format!("REGEXP_EXTRACT('https://a.b/c', {host}, 1)"),
+        "a.b",
+    );
+    check(
+        &format!("REGEXP_EXTRACT('https://a.b/c', {host})"),
+        "https://a.b",
+    );
     check(&format!("REGEXP_EXTRACT('ftp://a.b/c', {host}, 1)"), "NULL");
-    check(&format!("REGEXP_EXTRACT('https://a.b/c', {host}, 2)"), "NULL");
-    check(&format!("REGEXP_EXTRACT('https://a.b/c', {host}, -1)"), "NULL");
+    check(
+        &format!("REGEXP_EXTRACT('https://a.b/c', {host}, 2)"),
+        "NULL",
+    );
+    check(
+        &format!("REGEXP_EXTRACT('https://a.b/c', {host}, -1)"),
+        "NULL",
+    );
     check(&format!("REGEXP_EXTRACT(NULL, {host}, 1)"), "NULL");
     check("REGEXP_EXTRACT('a', NULL, 1)", "NULL");
     check("REGEXP_EXTRACT('b', '(a)?b', 1)", "NULL");
@@ -191,6 +203,12 @@ fn conditions() {
 
 #[test]
 fn wrong_number_of_arguments() {
-    check("UPPER('a', 'b')", "error: `UPPER`: found 2 arguments, expected 1");
-    check("SUBSTRING('a')", "error: `SUBSTRING`: found 1 arguments, expected 2 to 3");
+    check(
+        "UPPER('a', 'b')",
+        "error: `UPPER`: found 2 arguments, expected 1",
+    );
+    check(
+        "SUBSTRING('a')",
+        "error: `SUBSTRING`: found 1 arguments, expected 2 to 3",
+    );
 }

@@ -4,12 +4,21 @@ use super::check;
 
 #[test]
 fn times_from_numbers() {
-    check("TO_TIMESTAMP_LTZ(1750000000123, 3)", "2025-06-15 15:06:40.123");
+    check(
+        "TO_TIMESTAMP_LTZ(1750000000123, 3)",
+        "2025-06-15 15:06:40.123",
+    );
     check("TO_TIMESTAMP_LTZ(1750000000, 0)", "2025-06-15 15:06:40.000");
-    check("TO_TIMESTAMP_LTZ(1750000000, 0i)", "2025-06-15 15:06:40.000");
+    check(
+        "TO_TIMESTAMP_LTZ(1750000000, 0i)",
+        "2025-06-15 15:06:40.000",
+    );
     check("TO_TIMESTAMP_LTZ(-1, 3)", "1969-12-31 23:59:59.999");
     check("TO_TIMESTAMP_LTZ(NULL:BIGINT, 3)", "NULL");
-    check("TO_TIMESTAMP_LTZ(253402300799999, 3)", "9999-12-31 23:59:59.999");
+    check(
+        "TO_TIMESTAMP_LTZ(253402300799999, 3)",
+        "9999-12-31 23:59:59.999",
+    );
     check("TO_TIMESTAMP_LTZ(253402300800000, 3)", "NULL");
     check("TO_TIMESTAMP_LTZ(9223372036854775807, 0)", "NULL");
     check(
@@ -23,14 +32,23 @@ fn times_from_numbers() {
 
 #[test]
 fn times_from_text() {
-    check("TO_TIMESTAMP('2025-06-15 15:06:40')", "2025-06-15 15:06:40.000");
-    check("TO_TIMESTAMP('2025-06-15 15:06:40.1239')", "2025-06-15 15:06:40.123");
+    check(
+        "TO_TIMESTAMP('2025-06-15 15:06:40')",
+        "2025-06-15 15:06:40.000",
+    );
+    check(
+        "TO_TIMESTAMP('2025-06-15 15:06:40.1239')",
+        "2025-06-15 15:06:40.123",
+    );
     check("TO_TIMESTAMP('2025-6-5')", "2025-06-05 00:00:00.000");
     check("TO_TIMESTAMP('2025-06-15T15:06:40')", "NULL");
     check("TO_TIMESTAMP('2025-06-15 25:06:40')", "NULL");
     check("TO_TIMESTAMP('nonsense')", "NULL");
     check("TO_TIMESTAMP(NULL)", "NULL");
-    check("TO_TIMESTAMP('15.6.25 15h', 'd.M.yy HH''h''')", "2025-06-15 15:00:00.000");
+    check(
+        "TO_TIMESTAMP('15.6.25 15h', 'd.M.yy HH''h''')",
+        "2025-06-15 15:00:00.000",
+    );
     check("TO_TIMESTAMP('15.6.', 'd.M.yy')", "NULL");
     check("TO_TIMESTAMP('2025', NULL)", "NULL");
 }
@@ -38,9 +56,15 @@ fn times_from_text() {
 #[test]
 fn formats() {
     let at = "TIMESTAMP '2025-06-15 15:06:40.123'";
-    check(&format!("DATE_FORMAT({at}, 'yyyy-MM-dd HH:mm:ss')"), "2025-06-15 15:06:40");
+    check(
+        &format!("DATE_FORMAT({at}, 'yyyy-MM-dd HH:mm:ss')"),
+        "2025-06-15 15:06:40",
+    );
     check("DATE_FORMAT(LTZ '2025-06-15 15:06:40', 'HH:mm')", "15:06");
-    check("DATE_FORMAT(MICROS '2025-06-15 15:06:40.123456', 'SSSSSS')", "123456");
+    check(
+        "DATE_FORMAT(MICROS '2025-06-15 15:06:40.123456', 'SSSSSS')",
+        "123456",
+    );
     check("DATE_FORMAT(DATE '2025-06-15', 'EEE dd')", "Sun 15");
     check(&format!("DATE_FORMAT({at}, NULL)"), "NULL");
     check("DATE_FORMAT(NULL:TIMESTAMP, 'yyyy')", "NULL");
@@ -84,21 +108,46 @@ fn rounding_to_a_unit() {
     let at = "TIMESTAMP '2025-05-14 15:06:40.123'";
     for (unit, floor, ceil) in [
         ("YEAR", "2025-01-01 00:00:00.000", "2026-01-01 00:00:00.000"),
-        ("QUARTER", "2025-04-01 00:00:00.000", "2025-07-01 00:00:00.000"),
-        ("MONTH", "2025-05-01 00:00:00.000", "2025-06-01 00:00:00.000"),
+        (
+            "QUARTER",
+            "2025-04-01 00:00:00.000",
+            "2025-07-01 00:00:00.000",
+        ),
+        (
+            "MONTH",
+            "2025-05-01 00:00:00.000",
+            "2025-06-01 00:00:00.000",
+        ),
         ("WEEK", "2025-05-11 00:00:00.000", "2025-05-18 00:00:00.000"),
         ("DAY", "2025-05-14 00:00:00.000", "2025-05-15 00:00:00.000"),
         ("HOUR", "2025-05-14 15:00:00.000", "2025-05-14 16:00:00.000"),
-        ("MINUTE", "2025-05-14 15:06:00.000", "2025-05-14 15:07:00.000"),
-        ("SECOND", "2025-05-14 15:06:40.000", "2025-05-14 15:06:41.000"),
+        (
+            "MINUTE",
+            "2025-05-14 15:06:00.000",
+            "2025-05-14 15:07:00.000",
+        ),
+        (
+            "SECOND",
+            "2025-05-14 15:06:40.000",
+            "2025-05-14 15:06:41.000",
+        ),
     ] {
         check(&format!("FLOOR_TO({at}, '{unit}')"), floor);
         check(&format!("CEIL_TO({at}, '{unit}')"), ceil);
     }
-    check("CEIL_TO(TIMESTAMP '2025-05-01 00:00:00', 'MONTH')", "2025-05-01 00:00:00.000");
+    check(
+        "CEIL_TO(TIMESTAMP '2025-05-01 00:00:00', 'MONTH')",
+        "2025-05-01 00:00:00.000",
+    );
     check("FLOOR_TO(DATE '2025-05-14', 'MONTH')", "2025-05-01");
-    check("FLOOR_TO(LTZ '1969-12-31 23:59:59', 'HOUR')", "1969-12-31 23:00:00.000");
-    check("CEIL_TO(MICROS '2025-05-14 15:06:40.000001', 'SECOND')", "2025-05-14 15:06:41.000000");
+    check(
+        "FLOOR_TO(LTZ '1969-12-31 23:59:59', 'HOUR')",
+        "1969-12-31 23:00:00.000",
+    );
+    check(
+        "CEIL_TO(MICROS '2025-05-14 15:06:40.000001', 'SECOND')",
+        "2025-05-14 15:06:41.000000",
+    );
     check(
         &format!("FLOOR_TO({at}, 'CENTURY')"),
         "error: `FLOOR_TO`: found unit `CENTURY`, expected YEAR, QUARTER, MONTH, WEEK, DAY, HOUR, \
@@ -125,7 +174,12 @@ fn adding_and_differences() {
         let call = format!("TIMESTAMPDIFF('{unit}', TIMESTAMP '{from}', TIMESTAMP '{to}')");
         check(&call, expected);
     };
-    diff("SECOND", "2025-01-01 00:00:00", "2025-01-01 00:01:00.999", "60");
+    diff(
+        "SECOND",
+        "2025-01-01 00:00:00",
+        "2025-01-01 00:01:00.999",
+        "60",
+    );
     diff("MINUTE", "2025-01-01 00:01:59", "2025-01-01 00:00:00", "-1");
     diff("HOUR", "2025-01-01", "2025-01-02", "24");
     diff("DAY", "2025-01-01 12:00:00", "2025-01-03 11:00:00", "1");
