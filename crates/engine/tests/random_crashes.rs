@@ -1,6 +1,8 @@
 //! Random input, random cuts, random crashes: the windows that come out are those of the whole input,
 //! each once, whatever the parallelism, batch size and epochs. The oracle is a loop over all rows.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -136,14 +138,12 @@ fn sink(id: u32, table: &str, schema: SchemaRef, role: SinkRole) -> SinkPlan {
     }
 }
 
-/// COUNT(*) and COUNT(DISTINCT time) per window and key; late rows and dead letters kept.
-fn plan() -> Plan {
-    let rows = schema(&[("at", types::timestamp(3)), ("key", DataType::Utf8)]);
-    let shape = RowShape {
-        decoded: rows.clone(),
-        metadata: vec![],
-        computed: vec![],
-    };
+fn rows() -> SchemaRef {
+    schema(&[("at", types::timestamp(3)), ("key", DataType::Utf8)])
+}
+
+/// COUNT(*) and COUNT(DISTINCT time) per window and key.
+fn aggregate() -> WindowAggregate {
     let count = |argument, distinct| AggregateCall {
         function: AggregateFunction::Count,
         argument,
@@ -151,69 +151,84 @@ fn plan() -> Plan {
         distinct,
         data_type: DataType::Int64,
     };
-    let aggregate = WindowAggregate {
+    let kind = WindowKind::Tumble {
+        size_ms: WINDOW_MS,
+        offset_ms: 0,
+    };
+    WindowAggregate {
         window: WindowSpec {
             time_column: 0,
-            kind: WindowKind::Tumble {
-                size_ms: WINDOW_MS,
-                offset_ms: 0,
-            },
+            kind,
         },
         keys: vec![1],
         grouping_sets: vec![vec![0]],
         aggregates: vec![count(None, false), count(Some(0), true)],
         grouping_id: false,
         query: "counts".into(),
+    }
+}
+
+fn source() -> SourcePlan {
+    let shape = RowShape {
+        decoded: rows(),
+        metadata: vec![],
+        computed: vec![],
     };
-    let counts = aggregate.output_schema(&rows, &["n".into(), "times".into()]);
+    let late_columns = vec![
+        LateColumn::Source(0),
+        LateColumn::Source(1),
+        LateColumn::WindowEnd,
+    ];
+    SourcePlan {
+        id: SourceId(0),
+        table: "events".into(),
+        connector: config_of("memory", &[("format", "test")]),
+        shape: shape.clone(),
+        event_time: Some(EventTimeSpec {
+            column: 0,
+            delay_ms: DELAY_MS,
+            idle_timeout_ms: None,
+            allowed_lateness_ms: 0,
+        }),
+        late_events: Some(LateEvents {
+            sink: SinkId(1),
+            shape,
+            columns: late_columns,
+        }),
+        dead_letters: Some(DeadLetters {
+            sink: SinkId(2),
+            columns: vec![DeadLetterColumn::Raw, DeadLetterColumn::Error],
+        }),
+    }
+}
+
+/// Counts, with late rows and dead letters kept.
+fn plan() -> Plan {
+    let counts = aggregate().output_schema(&rows(), &["n".into(), "times".into()]);
     let late = schema(&[
         ("at", types::timestamp(3)),
         ("key", DataType::Utf8),
         ("window_end", types::timestamp(3)),
     ]);
     let dead = schema(&[("raw", DataType::Utf8), ("error", DataType::Utf8)]);
+    let node = |id, input, operator| Node {
+        id: NodeId(id),
+        input,
+        operator,
+        schema: counts.clone(),
+    };
     Plan {
-        sources: vec![SourcePlan {
-            id: SourceId(0),
-            table: "events".into(),
-            connector: config_of("memory", &[("format", "test")]),
-            shape: shape.clone(),
-            event_time: Some(EventTimeSpec {
-                column: 0,
-                delay_ms: DELAY_MS,
-                idle_timeout_ms: None,
-                allowed_lateness_ms: 0,
-            }),
-            late_events: Some(LateEvents {
-                sink: SinkId(1),
-                shape,
-                columns: vec![
-                    LateColumn::Source(0),
-                    LateColumn::Source(1),
-                    LateColumn::WindowEnd,
-                ],
-            }),
-            dead_letters: Some(DeadLetters {
-                sink: SinkId(2),
-                columns: vec![DeadLetterColumn::Raw, DeadLetterColumn::Error],
-            }),
-        }],
+        sources: vec![source()],
         nodes: vec![
-            Node {
-                id: NodeId(0),
-                input: NodeInput::Source(SourceId(0)),
-                operator: Operator::WindowAggregate(aggregate),
-                schema: counts.clone(),
-            },
-            Node {
-                id: NodeId(1),
-                input: NodeInput::Node(NodeId(0)),
-                operator: Operator::Sink(SinkId(0)),
-                schema: counts.clone(),
-            },
+            node(
+                0,
+                NodeInput::Source(SourceId(0)),
+                Operator::WindowAggregate(aggregate()),
+            ),
+            node(1, NodeInput::Node(NodeId(0)), Operator::Sink(SinkId(0))),
         ],
         sinks: vec![
-            sink(0, "counts", counts, SinkRole::Results),
+            sink(0, "counts", counts.clone(), SinkRole::Results),
             sink(1, "late", late, SinkRole::LateEvents),
             sink(2, "dead", dead, SinkRole::DeadLetters),
         ],

@@ -18,7 +18,7 @@ use crate::window::{StateShape, WindowState};
 const FAN_IN: usize = 8;
 
 /// Without the segments whose windows have all fired, up to the watermark of their source.
-pub fn drop_expired(segments: &mut Vec<SegmentRef>, fired: impl Fn(NodeId) -> Watermark) {
+pub fn drop_expired(segments: &mut Vec<SegmentRef>, fired: &dyn Fn(NodeId) -> Watermark) {
     segments
         .retain(|segment| !fired(segment.node).has_passed_end(EventTime(segment.last_window_end)));
 }
@@ -26,7 +26,7 @@ pub fn drop_expired(segments: &mut Vec<SegmentRef>, fired: impl Fn(NodeId) -> Wa
 /// Merges a run of neighbours if there is one. `shapes`: the state of each aggregation.
 pub fn compact(
     segments: &mut Vec<SegmentRef>,
-    (epoch, fired): (Epoch, &impl Fn(NodeId) -> Watermark),
+    (epoch, fired): (Epoch, &dyn Fn(NodeId) -> Watermark),
     shapes: &BTreeMap<NodeId, Arc<StateShape>>,
     store: &CheckpointStore,
 ) -> Result<()> {

@@ -83,6 +83,38 @@ fn arguments_are_converted() {
 }
 
 #[test]
+fn special_syntax_finds_the_functions_too() {
+    check(
+        "SELECT trim(BOTH 'x' FROM 'xax'), trim(LEADING FROM ' a')",
+        "| a | a |",
+    );
+    check(
+        "SELECT substring('hello' FROM 2 FOR 3), position('l' IN 'hello')",
+        "| ell | 3 |",
+    );
+    check(
+        "SELECT floor(1.5), ceil(1.2), floor(7)",
+        "| 1.0 | 2.0 | 7 |",
+    );
+    check(
+        "SELECT extract(hour FROM TIMESTAMP '2025-06-15 15:06:40')",
+        "| 15 |",
+    );
+    check(
+        "SELECT 'a' || NULL || 'b' IS NULL, nullif(1, 1) IS NULL",
+        "| true | true |",
+    );
+    check(
+        "SELECT abs(-3), round(CAST(2.345 AS DECIMAL(5, 3)), 2), greatest(1, 2.5)",
+        "| 3 | 2.350 | 2.5 |",
+    );
+    check(
+        "SELECT sum(abs(v)), max(mod(v, 2)) FROM (VALUES (-3), (2)) AS t(v)",
+        "| 5 | 0 |",
+    );
+}
+
+#[test]
 fn wrong_arguments_are_refused() {
     check(
         "SELECT hour(TRUE)",
