@@ -85,7 +85,7 @@ fn arguments_are_converted() {
 #[test]
 fn special_syntax_finds_the_functions_too() {
     check(
-        "SELECT trim(BOTH 'x' FROM 'xax'), trim(LEADING FROM ' a')",
+        "SELECT trim(BOTH 'x' FROM 'xax'), trim(LEADING ' ' FROM ' a')",
         "| a | a |",
     );
     check(
