@@ -1,0 +1,20 @@
+-- Views and distinct visitors per minute, page and country, from files to nowhere.
+
+SET 'execution.checkpointing.interval' = '1 s';
+SET 'millstream.clicks.late-events' = 'none';
+
+CREATE TABLE clicks (
+  event_id STRING, user_id STRING, ts BIGINT, page STRING, referrer STRING, country STRING, device STRING,
+  event_time AS TO_TIMESTAMP_LTZ(ts, 3),
+  WATERMARK FOR event_time AS event_time - INTERVAL '10' SECOND
+) WITH ('connector' = 'filesystem', 'path' = '${INPUT}', 'format' = 'json');
+
+CREATE TABLE page_minute (
+  window_start TIMESTAMP(3), window_end TIMESTAMP(3), page STRING, country STRING,
+  `views` BIGINT, visitors BIGINT
+) WITH ('connector' = 'blackhole');
+
+INSERT INTO page_minute
+SELECT window_start, window_end, page, country, COUNT(*), COUNT(DISTINCT user_id)
+FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE))
+GROUP BY window_start, window_end, page, country;
