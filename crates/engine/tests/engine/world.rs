@@ -1,7 +1,5 @@
-//! Random input, random cuts, random crashes: the windows that come out are those of the whole input,
-//! each once, whatever the parallelism, batch size and epochs. The oracle is a loop over all rows.
-
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+//! A small world for the engine: records `<time ms>,<key>` in splits in memory, counts per window and
+//! key, sinks in memory, and what must come out, by a loop over all rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,13 +15,13 @@ use millstream_core::plan::*;
 use millstream_core::sink::Sink;
 use millstream_core::source::{Decoded, Decoder, RawBatch, Rejected, Source};
 use millstream_core::{NodeId, Result, SinkId, SourceId, types};
-use millstream_engine::{Job, JobConfig, StepJob};
+use millstream_engine::JobConfig;
 
 const WINDOW_MS: i64 = 100;
 const DELAY_MS: i64 = 30;
 
 #[derive(Default)]
-struct TestEnv {
+pub struct TestEnv {
     now: AtomicI64,
     seed: AtomicU64,
 }
@@ -92,9 +90,9 @@ impl Decoder for TestDecoder {
 }
 
 #[derive(Clone)]
-struct World {
-    source: MemorySource,
-    sinks: Vec<MemorySink>,
+pub struct World {
+    pub source: MemorySource,
+    pub sinks: Vec<MemorySink>,
 }
 
 impl Connectors for World {
@@ -203,7 +201,7 @@ fn source() -> SourcePlan {
 }
 
 /// Counts, with late rows and dead letters kept.
-fn plan() -> Plan {
+pub fn plan() -> Plan {
     let counts = aggregate().output_schema(&rows(), &["n".into(), "times".into()]);
     let late = schema(&[
         ("at", types::timestamp(3)),
@@ -242,10 +240,10 @@ fn plan() -> Plan {
     }
 }
 
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -254,7 +252,7 @@ impl Random {
     }
 }
 
-fn input(random: &mut Random) -> Vec<(String, Vec<String>)> {
+pub fn input(random: &mut Random) -> Vec<(String, Vec<String>)> {
     let splits = 1 + random.below(3);
     let split = |index| {
         let mut time = 0_i64;
@@ -271,10 +269,10 @@ fn input(random: &mut Random) -> Vec<(String, Vec<String>)> {
     (0..splits).map(split).collect()
 }
 
-type Counts = BTreeMap<(i64, String), (i64, i64)>;
+pub type Counts = BTreeMap<(i64, String), (i64, i64)>;
 
 /// Counts by window end and key, late rows, dead records: by the definition.
-fn expected(input: &[(String, Vec<String>)]) -> (Counts, Vec<(i64, i64)>, usize) {
+pub fn expected(input: &[(String, Vec<String>)]) -> (Counts, Vec<(i64, i64)>, usize) {
     let (mut windows, mut late, mut dead) = (BTreeMap::new(), vec![], 0);
     for (_, records) in input {
         let mut watermark = i64::MIN;
@@ -308,7 +306,7 @@ fn expected(input: &[(String, Vec<String>)]) -> (Counts, Vec<(i64, i64)>, usize)
     )
 }
 
-fn committed(world: &World) -> (Counts, Vec<(i64, i64)>, usize) {
+pub fn committed(world: &World) -> (Counts, Vec<(i64, i64)>, usize) {
     let mut counts = Counts::new();
     for rows in world.sinks[0].rows() {
         let ends = rows.column(1).as_primitive::<TimestampMillisecondType>();
@@ -344,7 +342,7 @@ fn committed(world: &World) -> (Counts, Vec<(i64, i64)>, usize) {
     (counts, late, dead)
 }
 
-fn config(world: &World, storage: &MemoryStorage, random: &mut Random) -> JobConfig {
+pub fn config(world: &World, storage: &MemoryStorage, random: &mut Random) -> JobConfig {
     JobConfig {
         plan: Arc::new(plan()),
         parallelism: 1 + u32::try_from(random.below(4)).unwrap(),
@@ -358,7 +356,7 @@ fn config(world: &World, storage: &MemoryStorage, random: &mut Random) -> JobCon
     }
 }
 
-fn world(input: &[(String, Vec<String>)]) -> World {
+pub fn world(input: &[(String, Vec<String>)]) -> World {
     let splits = input.iter().map(|(name, records)| {
         (
             name.as_str(),
@@ -373,144 +371,4 @@ fn world(input: &[(String, Vec<String>)]) -> World {
             MemorySink::default(),
         ],
     }
-}
-
-/// Runs to the end, dying at random moments; parallelism and batch size change at each restart.
-fn run_with_crashes(world: &World, random: &mut Random) -> StepJob {
-    let storage = MemoryStorage::default();
-    loop {
-        let mut job = StepJob::open(config(world, &storage, random)).unwrap();
-        let mut crashed = false;
-        while !job.is_finished() && !crashed {
-            match random.below(10) {
-                0 => crashed = true,
-                1..=3 => drop(job.checkpoint().unwrap()),
-                _ => drop(job.poll().unwrap()),
-            }
-        }
-        if !crashed {
-            return job;
-        }
-        storage.crash();
-    }
-}
-
-#[test]
-fn every_row_counts_once() {
-    for seed in 0..300 {
-        let mut random = Random(seed);
-        let input = input(&mut random);
-        let world = world(&input);
-        let job = run_with_crashes(&world, &mut random);
-        assert_eq!(committed(&world), expected(&input), "seed {seed}");
-
-        let (_, late, dead) = expected(&input);
-        let status = job.status();
-        let source = &status.sources[0];
-        let records: usize = input.iter().map(|(_, records)| records.len()).sum();
-        assert_eq!(source.rows_read, records as u64, "seed {seed}");
-        assert_eq!(source.rows_late, late.len() as u64, "seed {seed}");
-        assert_eq!(source.rows_undecodable, dead as u64, "seed {seed}");
-        assert_eq!(
-            source.rows_read,
-            source.rows_on_time + source.rows_late + source.rows_undecodable,
-            "seed {seed}"
-        );
-    }
-}
-
-#[test]
-fn threads_give_what_steps_give() {
-    for seed in 0..20 {
-        let mut random = Random(seed);
-        let input = input(&mut random);
-        let world = world(&input);
-        let config = config(&world, &MemoryStorage::default(), &mut random);
-        let status = Job::start(config).unwrap().wait().unwrap();
-        assert_eq!(committed(&world), expected(&input), "seed {seed}");
-        assert_eq!(status.state, millstream_engine::status::JobState::Finished);
-    }
-}
-
-#[test]
-fn another_plans_state_is_refused() {
-    let mut random = Random(1);
-    let world = world(&input(&mut random));
-    let storage = MemoryStorage::default();
-    let mut first = config(&world, &storage, &mut random);
-    StepJob::open(first.clone()).unwrap().checkpoint().unwrap();
-    let mut changed = plan();
-    changed.nodes[1].id = NodeId(1);
-    if let Operator::WindowAggregate(aggregate) = &mut changed.nodes[0].operator {
-        aggregate.window.kind = WindowKind::Tumble {
-            size_ms: 7,
-            offset_ms: 0,
-        };
-    }
-    first.plan = Arc::new(changed);
-    let error = StepJob::open(first).map(drop).unwrap_err();
-    assert!(error.to_string().contains("another plan"), "{error}");
-}
-
-#[test]
-fn damage_is_named_and_a_sound_manifest_offered() {
-    use millstream_core::storage::Storage;
-    let mut random = Random(3);
-    let input: Vec<(String, Vec<String>)> = vec![(
-        "s".into(),
-        (0..50).map(|i| format!("{},k", i * 10)).collect(),
-    )];
-    let world = world(&input);
-    let storage = MemoryStorage::default();
-    let config = JobConfig {
-        batch_rows: 5,
-        ..config(&world, &storage, &mut random)
-    };
-    let mut job = StepJob::open(config.clone()).unwrap();
-    for _ in 0..4 {
-        job.poll().unwrap();
-        job.checkpoint().unwrap();
-    }
-    drop(job);
-    let newest = storage
-        .list("pipelines/test/manifests/")
-        .unwrap()
-        .pop()
-        .unwrap();
-    let mut bytes = storage.read(&newest).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 4;
-    storage.put(&newest, &bytes).unwrap();
-
-    let error = StepJob::open(config.clone())
-        .map(drop)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains(&newest) && error.contains("--from-epoch 3"),
-        "{error}"
-    );
-    let from = Some(millstream_core::Epoch(3));
-    let job = StepJob::open(JobConfig {
-        from_epoch: from,
-        ..config.clone()
-    })
-    .unwrap();
-    assert_eq!(job.status().incarnation, 1);
-
-    let segment = storage
-        .list("pipelines/test/state/")
-        .unwrap()
-        .pop()
-        .unwrap();
-    let mut bytes = storage.read(&segment).unwrap();
-    bytes[20] ^= 1;
-    storage.put(&segment, &bytes).unwrap();
-    let error = StepJob::open(JobConfig {
-        from_epoch: from,
-        ..config
-    })
-    .map(drop)
-    .unwrap_err();
-    assert!(error.to_string().contains(&segment), "{error}");
 }

@@ -1,0 +1,7 @@
+//! The engine from outside: plans over sources, sinks and storage in memory.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod faults;
+mod random_crashes;
+mod world;
