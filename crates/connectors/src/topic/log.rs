@@ -1,0 +1,475 @@
+//! [`TopicLog`]: all topics of a data directory. Finds the partition, bounds what waits to be
+//! written, and tells those who wait for data.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use millstream_core::env::Env;
+use millstream_core::storage::Storage;
+use millstream_core::{Epoch, Error, ErrorKind, Incarnation, Offset, Result};
+
+use super::definition::{TopicOptions, check_name};
+use super::partition::{Partition, PartitionParts};
+use super::producer::ProducerEpoch;
+use super::reader::TopicReader;
+use super::record_set::{EncodedBatch, RecordSet};
+use super::writer::Request;
+
+const FOLDER: &str = "topics/";
+const DEFINITION: &str = "topic.json";
+
+/// How the log keeps records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicLogConfig {
+    /// A segment that has reached this many bytes is followed by a new one.
+    pub segment_bytes: u64,
+    /// Appends beyond this many bytes that wait to be written are refused as `Unavailable`.
+    pub pending_bytes_max: usize,
+    /// How long records of topics stay that say nothing else, in ms; `None`: for ever.
+    pub retention_ms: Option<u64>,
+    /// How many bytes a partition of such topics may have; `None`: any.
+    pub retention_bytes: Option<u64>,
+}
+
+impl Default for TopicLogConfig {
+    /// Segments and waiting bytes of 64 MiB; records stay 7 days, as in Kafka.
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            pending_bytes_max: 64 << 20,
+            retention_ms: Some(7 * 24 * 3_600_000),
+            retention_bytes: None,
+        }
+    }
+}
+
+/// Where records went. Their offsets are `base_offset` up to `base_offset + count`, exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// The partition.
+    pub partition: u32,
+    /// The first record's offset.
+    pub base_offset: u64,
+    /// Number of records.
+    pub count: u64,
+}
+
+/// A topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicStatus {
+    /// Its name.
+    pub name: String,
+    /// Its partitions, in order.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// A partition: records from `start_offset` up to `end_offset`, exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionStatus {
+    /// Its number, from 0.
+    pub partition: u32,
+    /// The oldest record that is still there.
+    pub start_offset: u64,
+    /// The next record's offset.
+    pub end_offset: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
+
+/// All topics. Shared between threads.
+pub struct TopicLog {
+    storage: Arc<dyn Storage>,
+    env: Arc<dyn Env>,
+    config: TopicLogConfig,
+    topics: RwLock<BTreeMap<String, Arc<Topic>>>,
+    pending_bytes: AtomicUsize,
+    generation: Mutex<u64>,
+    appended: Condvar,
+}
+
+struct Topic {
+    options: TopicOptions,
+    partitions: Vec<Arc<Partition>>,
+    /// Appends that name no partition go round.
+    turn: AtomicUsize,
+}
+
+impl TopicLog {
+    /// Opens all topics in `storage`, cutting torn tails. `Corrupt` if acknowledged data in the
+    /// last segment of a partition is damaged.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        env: Arc<dyn Env>,
+        config: TopicLogConfig,
+    ) -> Result<Arc<Self>> {
+        let log = Self {
+            storage,
+            env,
+            config,
+            topics: RwLock::default(),
+            pending_bytes: AtomicUsize::new(0),
+            generation: Mutex::new(0),
+            appended: Condvar::new(),
+        };
+        let files = log.storage.list(FOLDER)?;
+        let mut by_topic: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for file in &files {
+            if let Some((topic, _)) = file[FOLDER.len()..].split_once('/') {
+                by_topic.entry(topic).or_default().push(file);
+            }
+        }
+        let mut topics = BTreeMap::new();
+        for (name, files) in by_topic {
+            let path = format!("{FOLDER}{name}/{DEFINITION}");
+            if !files.contains(&path.as_str()) {
+                return Err(Error::corrupt(format!(
+                    "`{path}` is missing, its partitions are not"
+                )));
+            }
+            let options = TopicOptions::from_json(&path, &log.storage.read(&path)?)?;
+            topics.insert(
+                name.to_owned(),
+                Arc::new(log.open_topic(name, options, &files)?),
+            );
+        }
+        *log.topics.write().unwrap_or_else(PoisonError::into_inner) = topics;
+        Ok(Arc::new(log))
+    }
+
+    fn open_topic(&self, name: &str, options: TopicOptions, files: &[&str]) -> Result<Topic> {
+        let open = |partition: u32| {
+            let folder = format!("{FOLDER}{name}/{partition}/");
+            let own: Vec<&str> = files
+                .iter()
+                .copied()
+                .filter(|file| file.starts_with(&folder))
+                .collect();
+            let parts = PartitionParts {
+                storage: self.storage.clone(),
+                env: self.env.clone(),
+                name: split_name(name, partition),
+                folder: &folder,
+                segment_bytes: self.config.segment_bytes,
+            };
+            Partition::open(parts, &own).map(Arc::new)
+        };
+        let partitions: Result<Vec<_>> = (0..options.partitions).map(open).collect();
+        Ok(Topic {
+            options,
+            partitions: partitions?,
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    /// Makes a topic, durably. `Conflict` if it is there.
+    pub fn create_topic(&self, name: &str, options: TopicOptions) -> Result<()> {
+        check_name(name)?;
+        options
+            .check()
+            .map_err(|e| e.context(format!("topic `{name}`")))?;
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        if topics.contains_key(name) {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("topic `{name}` exists"),
+            ));
+        }
+        let path = format!("{FOLDER}{name}/{DEFINITION}");
+        self.storage.put_if_absent(&path, &options.to_json()?)?;
+        let topic = self.open_topic(name, options, &[])?;
+        topics.insert(name.to_owned(), Arc::new(topic));
+        Ok(())
+    }
+
+    /// Makes a topic unless it is there; with 2 partitions if `partitions` does not say.
+    /// `InvalidInput` if it is there with another number of partitions than asked for.
+    pub fn ensure_topic(&self, name: &str, partitions: Option<u32>) -> Result<()> {
+        const DEFAULT_PARTITIONS: u32 = 2;
+        if !self.topic_exists(name) {
+            let options = TopicOptions::partitions(partitions.unwrap_or(DEFAULT_PARTITIONS));
+            match self.create_topic(name, options) {
+                // Another thread has made it meanwhile.
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                other => return other,
+            }
+        }
+        let found = self.topic(name)?.options.partitions;
+        match partitions {
+            Some(expected) if expected != found => Err(Error::invalid(format!(
+                "topic `{name}` has {found} partitions, expected {expected}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there is a topic called `name`.
+    pub fn topic_exists(&self, name: &str) -> bool {
+        self.topics
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(name)
+    }
+
+    /// All topics, by name.
+    pub fn topics(&self) -> Vec<TopicStatus> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        topics
+            .iter()
+            .map(|(name, topic)| topic.status(name))
+            .collect()
+    }
+
+    /// The topic called `name`. `InvalidInput` if there is none.
+    pub fn status(&self, name: &str) -> Result<TopicStatus> {
+        Ok(self.topic(name)?.status(name))
+    }
+
+    /// The next offset of each partition. `InvalidInput` if there is no such topic.
+    pub fn end_offsets(&self, name: &str) -> Result<Vec<Offset>> {
+        let topic = self.topic(name)?;
+        Ok(topic
+            .partitions
+            .iter()
+            .map(|partition| Offset(partition.range().1))
+            .collect())
+    }
+
+    /// The oldest offset of each partition. `InvalidInput` if there is no such topic.
+    pub fn start_offsets(&self, name: &str) -> Result<Vec<Offset>> {
+        let topic = self.topic(name)?;
+        Ok(topic
+            .partitions
+            .iter()
+            .map(|partition| Offset(partition.range().0))
+            .collect())
+    }
+
+    /// Appends `records` as a whole to `partition`, or to each in turn if that is `None`, and
+    /// returns once they are durable. `InvalidInput` if there is no such topic or partition,
+    /// `Unavailable` if too much waits to be written already (nothing is stored: try again),
+    /// `StorageFull` if the device is full. After another error the records are not in the log,
+    /// unless the process dies before it can remove them.
+    pub fn append(
+        &self,
+        topic: &str,
+        partition: Option<u32>,
+        records: &RecordSet,
+    ) -> Result<Appended> {
+        let name = topic;
+        let topic = self.topic(name)?;
+        let number = match partition {
+            Some(number) => number,
+            None => topic.next_turn(),
+        };
+        let partition = topic.partition(name, number)?;
+        let count = records.len() as u64;
+        if records.is_empty() {
+            let base_offset = partition.range().1;
+            return Ok(Appended {
+                partition: number,
+                base_offset,
+                count,
+            });
+        }
+        let _pending = self.reserve(std::slice::from_ref(records))?;
+        let batches = EncodedBatch::encode(std::slice::from_ref(records), None);
+        let base_offset = partition.append(Request {
+            batches,
+            producer: None,
+        })?;
+        self.notify();
+        let base_offset = base_offset.expect("only a producer's epoch can be there already");
+        Ok(Appended {
+            partition: number,
+            base_offset,
+            count,
+        })
+    }
+
+    /// Appends an epoch of a producer as a whole, once: `None` if the partition holds that epoch,
+    /// or a later one, already. Otherwise as [`TopicLog::append`]. `Fenced` if a newer incarnation
+    /// of the producer has appended.
+    pub fn append_epoch(
+        &self,
+        topic: &str,
+        partition: u32,
+        producer: &ProducerEpoch,
+        records: &[RecordSet],
+    ) -> Result<Option<Appended>> {
+        producer.check()?;
+        let found = self.topic(topic)?;
+        let to = found.partition(topic, partition)?;
+        let count = records.iter().map(|set| set.len() as u64).sum();
+        if count == 0 {
+            return Ok(None);
+        }
+        let _pending = self.reserve(records)?;
+        let batches = EncodedBatch::encode(records, Some(producer));
+        let producer = Some(Arc::new(producer.clone()));
+        let base_offset = to.append(Request { batches, producer })?;
+        if base_offset.is_some() {
+            self.notify();
+        }
+        Ok(base_offset.map(|base_offset| Appended {
+            partition,
+            base_offset,
+            count,
+        }))
+    }
+
+    /// The last epoch of the producer called `id` in any partition of `topic`, in its newest
+    /// incarnation.
+    pub fn last_epoch(&self, topic: &str, id: &str) -> Result<Option<(Incarnation, Epoch)>> {
+        let topic = self.topic(topic)?;
+        let marks = topic
+            .partitions
+            .iter()
+            .filter_map(|partition| partition.last_epoch(id));
+        Ok(marks.max().map(|mark| (mark.incarnation, mark.epoch)))
+    }
+
+    /// A reader of `partition` from offset `from`. `InvalidInput` if there is no such partition,
+    /// if retention has removed that offset, or if it is behind the end.
+    pub fn reader(&self, topic: &str, partition: u32, from: Offset) -> Result<TopicReader> {
+        let found = self.topic(topic)?;
+        TopicReader::open(found.partition(topic, partition)?.clone(), from, None)
+    }
+
+    /// As [`TopicLog::reader`], and ends before offset `until`.
+    pub fn bounded_reader(
+        &self,
+        topic: &str,
+        partition: u32,
+        (from, until): (Offset, Offset),
+    ) -> Result<TopicReader> {
+        let found = self.topic(topic)?;
+        TopicReader::open(
+            found.partition(topic, partition)?.clone(),
+            from,
+            Some(until.0),
+        )
+    }
+
+    /// Removes segments that are too old at `now_ms`, or more than a partition may have; the
+    /// number of bytes removed. The segment that is appended to always stays.
+    pub fn enforce_retention(&self, now_ms: i64) -> Result<u64> {
+        let topics: Vec<Arc<Topic>> = {
+            let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+            topics.values().cloned().collect()
+        };
+        let mut removed = 0;
+        for topic in topics {
+            let retention_ms = topic.options.retention_ms.or(self.config.retention_ms);
+            let before_ms = retention_ms.map(|age| now_ms.saturating_sub_unsigned(age));
+            let bytes_max = topic
+                .options
+                .retention_bytes
+                .or(self.config.retention_bytes);
+            for partition in &topic.partitions {
+                removed += partition.enforce_retention(before_ms, bytes_max)?;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Waits until something was appended to any topic since the answer that was `seen`, at most
+    /// `timeout`. Answers a number that goes up with every append; begin with 0.
+    pub fn wait_for_data(&self, seen: u64, timeout: Duration) -> u64 {
+        let generation = self
+            .generation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .appended
+            .wait_timeout_while(generation, timeout, |generation| *generation <= seen);
+        let (generation, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *generation
+    }
+
+    /// Bytes that wait to be written.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending_bytes.load(Ordering::Relaxed)
+    }
+
+    fn notify(&self) {
+        *self
+            .generation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) += 1;
+        self.appended.notify_all();
+    }
+
+    fn topic(&self, name: &str) -> Result<Arc<Topic>> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        let topic = topics.get(name).cloned();
+        topic.ok_or_else(|| Error::invalid(format!("unknown topic `{name}`")))
+    }
+
+    /// Counts `records` as waiting until dropped. One append is let in however large it is, as
+    /// long as nothing else waits: otherwise it could never be written.
+    fn reserve(&self, records: &[RecordSet]) -> Result<Pending<'_>> {
+        let sizes = records
+            .iter()
+            .flat_map(RecordSet::iter)
+            .map(|record| record.len() + 4);
+        let bytes: usize = sizes.sum();
+        let max = self.config.pending_bytes_max;
+        let reserved =
+            self.pending_bytes
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pending| {
+                    (pending == 0 || pending + bytes <= max).then_some(pending + bytes)
+                });
+        match reserved {
+            Ok(_) => Ok(Pending { log: self, bytes }),
+            Err(pending) => Err(Error::unavailable(format!(
+                "{pending} bytes wait to be written, at most {max} may; try again"
+            ))),
+        }
+    }
+}
+
+struct Pending<'a> {
+    log: &'a TopicLog,
+    bytes: usize,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.log
+            .pending_bytes
+            .fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Topic {
+    fn next_turn(&self) -> u32 {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.partitions.len();
+        u32::try_from(turn).expect("at most 4096 partitions")
+    }
+
+    fn partition(&self, name: &str, number: u32) -> Result<&Arc<Partition>> {
+        self.partitions.get(number as usize).ok_or_else(|| {
+            let count = self.partitions.len();
+            Error::invalid(format!(
+                "topic `{name}` has {count} partitions, found number {number}"
+            ))
+        })
+    }
+
+    fn status(&self, name: &str) -> TopicStatus {
+        let partitions = (0..).zip(&self.partitions);
+        TopicStatus {
+            name: name.to_owned(),
+            partitions: partitions
+                .map(|(number, partition)| partition.status(number))
+                .collect(),
+        }
+    }
+}
+
+/// What a partition is called in messages and as a split.
+pub(super) fn split_name(topic: &str, partition: u32) -> String {
+    format!("{topic}-{partition}")
+}
