@@ -121,3 +121,10 @@ fn boolean(config: &ConnectorConfig, key: &str) -> Result<bool> {
         ))),
     }
 }
+
+/// The unscaled value of a number written in text as `DECIMAL(precision, scale)`, rounded half up;
+/// `None` if it is not a number or does not fit.
+pub(crate) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
+    let number = number::in_string(text.as_bytes())?;
+    number::to_decimal(number.text, precision, scale)
+}

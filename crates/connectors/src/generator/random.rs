@@ -46,7 +46,7 @@ impl SplitMix64 {
 /// Maps a random number to one below `bound`.
 #[inline]
 pub fn scale(random: u64, bound: u64) -> u64 {
-    (u128::from(random) * u128::from(bound) >> 64) as u64
+    ((u128::from(random) * u128::from(bound)) >> 64) as u64
 }
 
 /// Maps a random number to [0, 1).

@@ -15,7 +15,9 @@ use crate::formats;
 
 pub(super) fn config(options: &[(&str, &str)]) -> ConnectorConfig {
     // Later ones replace earlier ones.
-    let options = [("format", "json")].into_iter().chain(options.iter().copied());
+    let options = [("format", "json")]
+        .into_iter()
+        .chain(options.iter().copied());
     ConnectorConfig {
         connector: "filesystem".into(),
         options: options
