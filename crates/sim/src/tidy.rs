@@ -71,8 +71,10 @@ pub fn rust_file(path: &str, text: &str) -> Vec<String> {
             "{path}:1: write `folder.rs` next to `folder/`, not `mod.rs`"
         ));
     }
-    // A `tests.rs` is the rest of the module above it, which says what it is.
-    if !text.starts_with("//! ") && !path.ends_with("/tests.rs") {
+    // Unit tests in files of their own are the rest of the module above, which says what it is.
+    let is_rest =
+        path.contains("/src/") && (path.ends_with("/tests.rs") || path.contains("/tests/"));
+    if !text.starts_with("//! ") && !is_rest {
         found.push(format!(
             "{path}:1: begin with `//!`: what the module is, its flow, its invariants"
         ));
@@ -114,7 +116,12 @@ mod tests {
         check(&rust_file("a.rs", "//! A thing.\n"), &[]);
         check(&rust_file("a.rs", "use b;\n//! late\n"), &["a.rs:1: begin"]);
         check(&rust_file("a.rs", ""), &["a.rs:1: begin"]);
-        check(&rust_file("a/tests.rs", "use super::*;\n"), &[]);
+        check(&rust_file("a/src/b/tests.rs", "use super::*;\n"), &[]);
+        check(&rust_file("a/src/b/tests/c.rs", "use super::*;\n"), &[]);
+        check(
+            &rust_file("a/tests/c.rs", "use a;\n"),
+            &["a/tests/c.rs:1: begin"],
+        );
     }
 
     #[test]
