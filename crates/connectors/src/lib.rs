@@ -10,6 +10,8 @@ pub mod hot_table;
 pub mod print;
 pub mod registry;
 pub mod storage;
+#[cfg(test)]
+mod test_env;
 pub mod topic;
 
 pub use registry::{CATALOG, Embedded};

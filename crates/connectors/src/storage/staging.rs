@@ -59,11 +59,11 @@ impl Staging {
     }
 
     /// The staged records, each with its length before it. `Corrupt` if they are not what was
-    /// staged.
+    /// staged, or gone.
     pub fn read(&self, staged: &Staged) -> Result<Vec<u8>> {
         let payload = payload(staged)?;
         let path = &payload.path;
-        if self.storage.length(path)?.is_none() {
+        if self.is_gone(staged)? {
             return Err(Error::corrupt(format!(
                 "`{path}`: the staged file is gone, expected {} bytes",
                 payload.bytes
@@ -81,6 +81,11 @@ impl Staging {
             )));
         }
         Ok(bytes)
+    }
+
+    /// Whether the staged file was removed: its epoch was committed before.
+    pub fn is_gone(&self, staged: &Staged) -> Result<bool> {
+        Ok(self.storage.length(&payload(staged)?.path)?.is_none())
     }
 
     /// Deletes staged files; those that are gone are fine.

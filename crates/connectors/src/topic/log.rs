@@ -45,13 +45,13 @@ impl Default for TopicLogConfig {
     }
 }
 
-/// Where records went. Their offsets are `base_offset` up to `base_offset + count`, exclusive.
+/// Where records went: `count` offsets from `base_offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
     /// The partition.
     pub partition: u32,
     /// The first record's offset.
-    pub base_offset: u64,
+    pub base_offset: Offset,
     /// Number of records.
     pub count: u64,
 }
@@ -65,15 +65,15 @@ pub struct TopicStatus {
     pub partitions: Vec<PartitionStatus>,
 }
 
-/// A partition: records from `start_offset` up to `end_offset`, exclusive.
+/// A partition: records from `start` up to `end`, exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionStatus {
     /// Its number, from 0.
     pub partition: u32,
     /// The oldest record that is still there.
-    pub start_offset: u64,
+    pub start: Offset,
     /// The next record's offset.
-    pub end_offset: u64,
+    pub end: Offset,
     /// Bytes on disk.
     pub bytes: u64,
 }
@@ -163,8 +163,14 @@ impl TopicLog {
         })
     }
 
-    /// Makes a topic, durably. `Conflict` if it is there.
-    pub fn create_topic(&self, name: &str, options: TopicOptions) -> Result<()> {
+    /// Makes a topic of so many partitions, durably. `Conflict` if it is there, `InvalidInput` if
+    /// it cannot have that name or number.
+    pub fn create_topic(&self, name: &str, partitions: u32) -> Result<()> {
+        self.create_topic_with(name, TopicOptions::partitions(partitions))
+    }
+
+    /// As [`TopicLog::create_topic`], with a retention of its own.
+    pub fn create_topic_with(&self, name: &str, options: TopicOptions) -> Result<()> {
         check_name(name)?;
         options
             .check()
@@ -188,8 +194,7 @@ impl TopicLog {
     pub fn ensure_topic(&self, name: &str, partitions: Option<u32>) -> Result<()> {
         const DEFAULT_PARTITIONS: u32 = 2;
         if !self.topic_exists(name) {
-            let options = TopicOptions::partitions(partitions.unwrap_or(DEFAULT_PARTITIONS));
-            match self.create_topic(name, options) {
+            match self.create_topic(name, partitions.unwrap_or(DEFAULT_PARTITIONS)) {
                 // Another thread has made it meanwhile.
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 other => return other,
@@ -266,7 +271,7 @@ impl TopicLog {
         let partition = topic.partition(name, number)?;
         let count = records.len() as u64;
         if records.is_empty() {
-            let base_offset = partition.range().1;
+            let base_offset = Offset(partition.range().1);
             return Ok(Appended {
                 partition: number,
                 base_offset,
@@ -281,6 +286,7 @@ impl TopicLog {
         })?;
         self.notify();
         let base_offset = base_offset.expect("only a producer's epoch can be there already");
+        let base_offset = Offset(base_offset);
         Ok(Appended {
             partition: number,
             base_offset,
@@ -314,7 +320,7 @@ impl TopicLog {
         }
         Ok(base_offset.map(|base_offset| Appended {
             partition,
-            base_offset,
+            base_offset: Offset(base_offset),
             count,
         }))
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use millstream_core::env::Env;
 use millstream_core::storage::Storage;
-use millstream_core::{Error, Result};
+use millstream_core::{Error, Offset, Result};
 
 use super::log::PartitionStatus;
 use super::producer::{Mark, Producers};
@@ -208,12 +208,11 @@ impl Partition {
     /// Offsets and size.
     pub fn status(&self, partition: u32) -> PartitionStatus {
         let view = &self.state().view;
-        let (start_offset, end_offset, bytes) = (view.start(), view.end, view.bytes());
         PartitionStatus {
             partition,
-            start_offset,
-            end_offset,
-            bytes,
+            start: Offset(view.start()),
+            end: Offset(view.end),
+            bytes: view.bytes(),
         }
     }
 
