@@ -1,7 +1,7 @@
 //! Files of records, one record a line.
 //!
-//! [`source`]: each file is a split (its id is the path below the table's), read in large blocks
-//! that records share without being copied. [`sink`]: each epoch of each shard becomes one file,
+//! [`source()`]: each file is a split (its id is the path below the table's), read in large blocks
+//! that records share without being copied. [`sink()`]: each epoch of each shard becomes one file,
 //! written under a hidden name and renamed when the epoch is committed.
 //!
 //! Files and folders whose names begin with `.` or `_` are not part of a table: writers use such

@@ -50,8 +50,7 @@ fn source(options: &[(&str, &str)]) -> Result<Box<dyn Source>> {
 fn refused(options: &[(&str, &str)]) -> String {
     let error = source(options)
         .and_then(|source| source.splits())
-        .err()
-        .expect("refused");
+        .expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     error.to_string()
 }

@@ -1,7 +1,7 @@
 //! JSON records, with the meaning that Flink's JSON format gives them.
 //!
-//! Decoding is one pass over the bytes, from [`cursor`] (the grammar) through [`keys`] (from a key
-//! to its column) into [`column`]s; what no column needs is checked and stepped over. A record is
+//! Decoding is one pass over the bytes, from `cursor` (the grammar) through `keys` (from a key
+//! to its column) into `column`s; what no column needs is checked and stepped over. A record is
 //! accepted if it is one JSON object and every value fits its column:
 //!
 //! | column | takes |

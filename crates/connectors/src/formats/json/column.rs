@@ -106,13 +106,14 @@ impl Texts {
         self.bytes.truncate(end as usize);
     }
 
-    pub fn finish(&mut self) -> Result<(OffsetBuffer<i32>, Buffer)> {
-        let (rows, bytes) = (self.offsets.len(), self.bytes.len());
+    /// Offsets and bytes, leaving room for about as many.
+    pub fn finish(&mut self) -> (OffsetBuffer<i32>, Buffer) {
+        let (rows, bytes) = (self.offsets.len(), self.bytes.len() + self.bytes.len() / 8);
         let offsets = std::mem::replace(&mut self.offsets, Vec::with_capacity(rows));
         self.offsets.push(0);
         let bytes = std::mem::replace(&mut self.bytes, Vec::with_capacity(bytes));
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        Ok((offsets, Buffer::from_vec(bytes)))
+        (offsets, Buffer::from_vec(bytes))
     }
 }
 
@@ -270,11 +271,11 @@ impl Column {
                 primitive::<DurationMillisecondType>(values, nulls, data_type)
             }
             Values::Text(texts) => {
-                let (offsets, bytes) = texts.finish()?;
+                let (offsets, bytes) = texts.finish();
                 Arc::new(StringArray::try_new(offsets, bytes, nulls)?)
             }
             Values::Bytes(texts) => {
-                let (offsets, bytes) = texts.finish()?;
+                let (offsets, bytes) = texts.finish();
                 Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?)
             }
             Values::Row(fields, object) => {

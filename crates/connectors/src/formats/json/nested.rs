@@ -196,7 +196,7 @@ impl MapValues {
 
     pub fn finish(&mut self, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
         let offsets = take_offsets(&mut self.offsets);
-        let (key_offsets, key_bytes) = self.keys.finish()?;
+        let (key_offsets, key_bytes) = self.keys.finish();
         let keys: ArrayRef = Arc::new(StringArray::try_new(key_offsets, key_bytes, None)?);
         let values = self.values.finish()?;
         let entries = StructArray::try_new(self.fields.clone(), vec![keys, values], None)?;

@@ -35,7 +35,7 @@ impl Object {
     }
 
     /// Decodes the object whose brace stands here as row `row` of every column. After a fault
-    /// the columns may have that row or not: see [`truncate`](Self::truncate).
+    /// the columns may have that row or not: see `truncate`.
     pub fn decode(
         &mut self,
         row: usize,
