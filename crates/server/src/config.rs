@@ -25,6 +25,8 @@ use toml::{Table, Value};
 use file::ConfigFile;
 pub use listen::{DEFAULT_LISTEN, listen_address};
 
+use crate::query::QueryLimits;
+
 /// The configuration file that is read when no other is named and it is there.
 pub const DEFAULT_FILE: &str = "millstream.toml";
 
@@ -88,6 +90,17 @@ pub struct QueryConfig {
     pub timeout: Duration,
     /// Most memory that queries may hold.
     pub memory_bytes_max: usize,
+}
+
+impl QueryConfig {
+    /// As the query engine takes them.
+    pub fn limits(&self) -> QueryLimits {
+        QueryLimits {
+            rows_max: self.rows_max,
+            timeout: self.timeout,
+            memory_bytes: self.memory_bytes_max,
+        }
+    }
 }
 
 /// Limits of pipelines.

@@ -7,7 +7,15 @@
 
 pub mod background;
 // pub mod cli;
+pub mod client;
 pub mod config;
 pub mod env;
+pub mod http;
+pub mod instance;
+pub mod jobs;
 pub mod logs;
+pub mod metrics;
+pub mod progress;
+pub mod query;
+pub mod summary;
 pub mod usage;

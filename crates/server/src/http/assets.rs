@@ -1,0 +1,73 @@
+//! The page and its files, in the binary.
+
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+
+/// Path, media type and content of each file of the page.
+const ASSETS: &[(&str, &str, &[u8])] = &[
+    ("/", HTML, include_bytes!("../../../../web/index.html")),
+    (
+        "/style.css",
+        "text/css; charset=utf-8",
+        include_bytes!("../../../../web/style.css"),
+    ),
+    (
+        "/favicon.svg",
+        "image/svg+xml",
+        include_bytes!("../../../../web/favicon.svg"),
+    ),
+    ("/api.js", SCRIPT, include_bytes!("../../../../web/api.js")),
+    ("/app.js", SCRIPT, include_bytes!("../../../../web/app.js")),
+    (
+        "/chart.js",
+        SCRIPT,
+        include_bytes!("../../../../web/chart.js"),
+    ),
+    (
+        "/clicks.js",
+        SCRIPT,
+        include_bytes!("../../../../web/clicks.js"),
+    ),
+    (
+        "/console.js",
+        SCRIPT,
+        include_bytes!("../../../../web/console.js"),
+    ),
+    ("/dom.js", SCRIPT, include_bytes!("../../../../web/dom.js")),
+    (
+        "/format.js",
+        SCRIPT,
+        include_bytes!("../../../../web/format.js"),
+    ),
+    (
+        "/inside.js",
+        SCRIPT,
+        include_bytes!("../../../../web/inside.js"),
+    ),
+    (
+        "/rejects.js",
+        SCRIPT,
+        include_bytes!("../../../../web/rejects.js"),
+    ),
+    (
+        "/table.js",
+        SCRIPT,
+        include_bytes!("../../../../web/table.js"),
+    ),
+];
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// The file at `path`.
+pub fn asset(path: &str) -> Option<Response> {
+    let (_, media_type, content) = ASSETS.iter().find(|(name, ..)| *name == path)?;
+    let headers = [
+        (header::CONTENT_TYPE, *media_type),
+        // The page changes with the binary, and a browser on loopback fetches it at no cost.
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'self'"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    Some((headers, *content).into_response())
+}

@@ -1,0 +1,33 @@
+//! `GET /api/v1/openapi.json`: what the server can be asked, for machines.
+
+use axum::Json;
+use utoipa::OpenApi;
+
+use super::{collector, health, live, pipelines, sql, tables, topics};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Millstream",
+        description = "Real-time event analytics in one binary"
+    ),
+    paths(
+        collector::post_events,
+        sql::post_sql,
+        pipelines::list,
+        pipelines::one,
+        pipelines::plan,
+        tables::list,
+        live::live,
+        topics::list,
+        health::metrics,
+        health::alive,
+        health::ready,
+    )
+)]
+struct Document;
+
+/// The document.
+pub async fn document() -> Json<utoipa::openapi::OpenApi> {
+    Json(Document::openapi())
+}

@@ -1,0 +1,176 @@
+//! A process with its data directory: topics, tables, running pipelines and their upkeep.
+//!
+//! ```text
+//! open(dir): lock -> topic log -> hot tables -> upkeep in the background
+//! start(plan) -> job        serve(port) -> HTTP        close(): upkeep ends, the lock is released
+//! ```
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_connectors::Embedded;
+use millstream_connectors::hot_table::HotTables;
+use millstream_connectors::storage::DataDirectory;
+use millstream_connectors::topic::{TopicLog, TopicLogConfig};
+use millstream_core::connector::Connectors;
+use millstream_core::env::Env;
+use millstream_core::plan::Plan;
+use millstream_core::storage::Storage;
+use millstream_core::{Error, EventTime, Result};
+use millstream_engine::{Job, JobConfig, JobHandle};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::background::Background;
+use crate::config::Config;
+use crate::http::{HttpServer, StateParts};
+use crate::jobs::Jobs;
+use crate::metrics::Metrics;
+use crate::query::QueryEngine;
+
+/// How often small parts are merged, old segments removed, and rates sampled.
+const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
+
+/// A process with its data directory.
+pub struct Instance {
+    /// The clock, and threads.
+    pub env: Arc<dyn Env>,
+    /// The embedded topic log.
+    pub topics: Arc<TopicLog>,
+    /// The embedded tables.
+    pub tables: Arc<HotTables>,
+    /// What runs here.
+    pub jobs: Arc<Jobs>,
+    directory: DataDirectory,
+    storage: Arc<dyn Storage>,
+    connectors: Arc<Embedded>,
+    metrics: Arc<Metrics>,
+    config: Config,
+    upkeep: Background,
+}
+
+impl Instance {
+    /// Takes the data directory at `path`, which is made if it is not there, and opens what it
+    /// holds.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is in use, not writable, or of a newer version; `Corrupt` if what it
+    /// holds is damaged.
+    pub fn open(path: &Path, config: Config, env: Arc<dyn Env>) -> Result<Self> {
+        let directory = DataDirectory::open(path)?;
+        let storage: Arc<dyn Storage> = Arc::new(directory.storage());
+        let topics = TopicLog::open(storage.clone(), env.clone(), TopicLogConfig::default())?;
+        let tables = HotTables::open(storage.clone())?;
+        let connectors =
+            Embedded::new(storage.clone(), topics.clone(), tables.clone(), env.clone());
+        let jobs = Arc::new(Jobs::new(env.clone()));
+        let metrics = Arc::new(Metrics::new());
+        let upkeep = {
+            let (env, topics, tables) = (env.clone(), topics.clone(), tables.clone());
+            let (jobs, metrics) = (jobs.clone(), metrics.clone());
+            let tick = {
+                let env = env.clone();
+                move || {
+                    jobs.sample();
+                    metrics.upkeep();
+                    let retention = topics.enforce_retention(env.now_ms());
+                    tables.maintain(EventTime(env.now_ms()))?;
+                    retention.map(|_| ())
+                }
+            };
+            Background::every(&env, "upkeep", UPKEEP_PERIOD, tick)
+        };
+        Ok(Self {
+            env,
+            topics,
+            tables,
+            jobs,
+            directory,
+            storage,
+            connectors: Arc::new(connectors),
+            metrics,
+            config,
+            upkeep,
+        })
+    }
+
+    /// Whether every source of `plan` ends by itself.
+    pub fn is_bounded(&self, plan: &Plan) -> Result<bool> {
+        for source in &plan.sources {
+            if !self.connectors.source(source)?.is_bounded() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Starts the pipeline, from where it was.
+    pub fn start(&self, plan: Plan) -> Result<JobHandle> {
+        let plan = Arc::new(plan);
+        let limits = &self.config.pipeline;
+        let parallelism = plan.options.parallelism.or(limits.parallelism);
+        let job = Job::start(JobConfig {
+            parallelism: parallelism.unwrap_or_else(cores),
+            batch_rows: plan.options.batch_rows,
+            epoch_interval_ms: plan.options.epoch_interval_ms,
+            memory_bytes_max: limits.memory_bytes_max,
+            from_epoch: None,
+            env: self.env.clone(),
+            storage: self.storage.clone(),
+            connectors: self.connectors.clone(),
+            plan: plan.clone(),
+        })?;
+        let handle = job.clone();
+        self.jobs.add(&plan, Box::new(move || handle.status()));
+        Ok(job)
+    }
+
+    /// Serves HTTP on `listener`, and tells other processes where.
+    pub fn serve(
+        &mut self,
+        listener: std::net::TcpListener,
+        runtime: &Runtime,
+    ) -> Result<HttpServer> {
+        let parts = StateParts {
+            env: self.env.clone(),
+            storage: self.storage.clone(),
+            topics: self.topics.clone(),
+            tables: self.tables.clone(),
+            queries: Arc::new(QueryEngine::new(
+                self.tables.clone(),
+                self.config.query.limits(),
+            )),
+            jobs: self.jobs.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let collector = self.config.collector.clone();
+        let server = HttpServer::start(listener, runtime.handle(), parts, collector)?;
+        self.directory.announce(&server.url())?;
+        Ok(server)
+    }
+
+    /// Ends the upkeep and releases the directory.
+    pub fn close(self) {
+        self.upkeep.close();
+    }
+}
+
+/// Threads for HTTP, queries and signals.
+pub fn runtime() -> Result<Runtime> {
+    // More threads than cores, so that a query that computes does not hold up the collector.
+    let threads = usize::try_from(cores()).unwrap_or(1).max(4);
+    let mut builder = Builder::new_multi_thread();
+    builder
+        .worker_threads(threads)
+        .max_blocking_threads(64)
+        .thread_name("http")
+        .enable_all();
+    let built = builder.build();
+    built.map_err(|error| Error::unavailable(format!("cannot start threads: {error}")))
+}
+
+/// Cores that this process may use.
+pub fn cores() -> u32 {
+    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
