@@ -86,6 +86,19 @@ impl TableSnapshot {
         Ok(self.with_parts(kept.map(|(part, _)| part.clone()).collect()))
     }
 
+    /// The parts that were committed last, as many as are needed to hold `rows` rows.
+    #[must_use]
+    pub fn newest(&self, rows: u64) -> Self {
+        let mut held = 0;
+        let is_needed = |part: &&SnapshotPart| {
+            let is_needed = held < rows;
+            held += part.rows();
+            is_needed
+        };
+        let count = self.parts.iter().rev().take_while(is_needed).count();
+        self.with_parts(self.parts[self.parts.len() - count..].to_vec())
+    }
+
     /// At most `count` snapshots that together have the parts of this one, each about as many
     /// rows: what as many threads can read at once.
     pub fn split(&self, count: usize) -> Vec<Self> {
