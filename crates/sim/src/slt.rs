@@ -14,4 +14,8 @@
 pub mod answer;
 pub mod connectors;
 pub mod query;
+pub mod runner;
 pub mod script;
+pub mod world;
+
+pub use runner::check_file;

@@ -1,0 +1,71 @@
+//! The spec: every file of `tests/slt`, one test each, so that a failure names the promise.
+
+use std::path::{Path, PathBuf};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/slt")
+}
+
+macro_rules! files {
+    ($($name:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $name() {
+                let path = folder().join(concat!(stringify!($name), ".slt"));
+                if let Err(report) = millstream_sim::slt::check_file(&path) {
+                    panic!("{report:#}");
+                }
+            }
+        )*
+
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+files![
+    avg_sum_types,
+    cascade,
+    case_and_cast,
+    count_distinct,
+    dead_letters,
+    empty_input,
+    filter_clause,
+    grouping_sets,
+    having,
+    idle_split,
+    late_per_query,
+    late_rows,
+    metadata_columns,
+    missing_event_time,
+    negative_times,
+    nested_rows,
+    nulls_in_keys,
+    projection_functions,
+    refused,
+    restarts,
+    rollup_cube,
+    statement_set,
+    tumble_count,
+    tumble_offset,
+    two_queries_one_source,
+    upsert_by_key,
+    views,
+    watermark_min_over_partitions,
+    window_start_in_where,
+    wrong_types,
+];
+
+#[test]
+fn every_file_has_its_test() {
+    let entries = std::fs::read_dir(folder()).expect("tests/slt is there");
+    let names = entries.map(|entry| entry.expect("a readable entry").file_name());
+    let mut files: Vec<String> = names
+        .filter_map(|name| {
+            name.to_string_lossy()
+                .strip_suffix(".slt")
+                .map(String::from)
+        })
+        .collect();
+    files.sort();
+    assert_eq!(files, NAMES, "list the file in crates/sim/tests/slt.rs");
+}
