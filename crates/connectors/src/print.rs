@@ -52,7 +52,7 @@ pub fn sink(storage: &Arc<dyn Storage>, env: &Arc<dyn Env>, plan: &SinkPlan) -> 
 
 struct PrintSink {
     storage: Arc<dyn Storage>,
-    run: u64,
+    env: Arc<dyn Env>,
     prefix: String,
     output: Output,
     printed: Mutex<Option<Epoch>>,
@@ -71,7 +71,7 @@ impl PrintSink {
             .filter(|text| !text.is_empty());
         Self {
             storage: storage.clone(),
-            run: env.random(),
+            env: env.clone(),
             prefix: identifier.map_or(String::new(), |text| format!("{text}> ")),
             output,
             printed: Mutex::new(None),
@@ -95,7 +95,7 @@ impl PrintSink {
 
 impl Sink for PrintSink {
     fn writer(&self, context: &SinkContext, shard: ShardIndex) -> Result<Box<dyn SinkWriter>> {
-        let staging = self.staging(context).writer(self.run, shard);
+        let staging = self.staging(context).writer(self.env.random(), shard);
         Ok(Box::new(PrintWriter {
             staging,
             prefix: self.prefix.clone(),

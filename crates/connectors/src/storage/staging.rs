@@ -1,11 +1,12 @@
 //! Records that a sink stages until their epoch is committed.
 //!
 //! ```text
-//! staging/<pipeline>/<sink>/<run, 16 hex digits>-<shard>-<number>     records: u32 LE length, bytes
+//! staging/<pipeline>/<sink>/<16 hex digits>-<shard>-<number>     records: u32 LE length, bytes
 //! ```
 //!
-//! A writer streams records into a file whose name no other run uses; the manifest's payload names
-//! the file with its length and CRC-32, so a file that is damaged or gone is found on commit.
+//! A writer streams records into files of its own, told apart by a random number; the manifest's
+//! payload names a file with its length and CRC-32, so one that is damaged or gone is found on
+//! commit.
 //!
 //! INVARIANT: only files that a manifest names matter. After a start, once the newest manifest's
 //! outputs are committed again, all others are garbage.
@@ -46,11 +47,11 @@ impl Staging {
         }
     }
 
-    /// A writer of `shard`. `run` is a number that no other run has.
-    pub fn writer(&self, run: u64, shard: ShardIndex) -> StagingWriter {
+    /// A writer of `shard`. `random` tells its files from those of other writers.
+    pub fn writer(&self, random: u64, shard: ShardIndex) -> StagingWriter {
         StagingWriter {
             storage: self.storage.clone(),
-            prefix: format!("{}{run:016x}-{shard}-", self.folder),
+            prefix: format!("{}{random:016x}-{shard}-", self.folder),
             number: 0,
             buffer: Vec::new(),
             records: 0,
@@ -174,9 +175,15 @@ impl StagingWriter {
         let open = match &mut self.file {
             Some(open) => open,
             none => {
-                let path = format!("{}{}", self.prefix, self.number);
-                let file = self.storage.append(&path)?;
-                self.number += 1;
+                let (path, file) = loop {
+                    let path = format!("{}{}", self.prefix, self.number);
+                    let file = self.storage.append(&path)?;
+                    self.number += 1;
+                    // Chance may repeat itself after a restart: what is there is not ours.
+                    if file.length() == 0 {
+                        break (path, file);
+                    }
+                };
                 none.insert(OpenFile {
                     path,
                     file,
@@ -279,6 +286,15 @@ mod tests {
         assert_eq!(staging.read(&two).unwrap(), b"\x05\0\0\0later");
         staging.discard_all().unwrap();
         assert_eq!(storage.list("").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn a_writer_with_the_same_number_leaves_the_files_of_another_alone() {
+        let (_, staging) = staging();
+        let one = stage(&mut staging.writer(1, ShardIndex(0)), &[b"one"]).unwrap();
+        let two = stage(&mut staging.writer(1, ShardIndex(0)), &[b"two"]).unwrap();
+        assert_eq!(staging.read(&one).unwrap(), b"\x03\0\0\0one");
+        assert_eq!(staging.read(&two).unwrap(), b"\x03\0\0\0two");
     }
 
     #[test]

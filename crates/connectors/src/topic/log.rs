@@ -399,6 +399,13 @@ impl TopicLog {
         self.pending_bytes.load(Ordering::Relaxed)
     }
 
+    /// Appends to the first partition of a topic that wait for a writer.
+    #[cfg(test)]
+    pub(super) fn queued(&self, topic: &str) -> usize {
+        self.topic(topic)
+            .map_or(0, |topic| topic.partitions[0].queued())
+    }
+
     fn notify(&self) {
         *self
             .generation

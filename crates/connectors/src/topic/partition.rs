@@ -252,6 +252,12 @@ impl Partition {
         Ok(removed)
     }
 
+    /// Appends that wait for a writer.
+    #[cfg(test)]
+    pub fn queued(&self) -> usize {
+        self.state().queue.len()
+    }
+
     /// Where its files are.
     pub fn storage(&self) -> &dyn Storage {
         &*self.storage

@@ -37,7 +37,7 @@ pub fn sink(
     Ok(Box::new(TopicSink {
         log: log.clone(),
         storage: storage.clone(),
-        run: env.random(),
+        env: env.clone(),
         topic,
         plan: plan.clone(),
     }))
@@ -46,7 +46,7 @@ pub fn sink(
 struct TopicSink {
     log: Arc<TopicLog>,
     storage: Arc<dyn Storage>,
-    run: u64,
+    env: Arc<dyn Env>,
     topic: String,
     plan: SinkPlan,
 }
@@ -71,7 +71,7 @@ impl Sink for TopicSink {
         Ok(Box::new(TopicSinkWriter {
             topic: self.topic.clone(),
             encoder: encoder(&self.plan.connector, &self.plan.schema)?,
-            staging: self.staging(context).writer(self.run, shard),
+            staging: self.staging(context).writer(self.env.random(), shard),
             encoded: Vec::new(),
             ends: Vec::new(),
         }))
