@@ -29,7 +29,7 @@ use super::version::{VERSIONS_KEPT, read_version, version_numbers, version_path}
 const TIER_BYTES: [u64; 4] = [128 << 10, 1 << 20, 8 << 20, 64 << 20];
 const MERGE_PARTS_MIN: usize = 8;
 const MERGE_BYTES_MAX: u64 = 128 << 20;
-const MERGE_ROWS_MAX: u64 = 8 << 20;
+const MERGE_ROWS_MAX: u64 = 4 << 20;
 const BATCH_ROWS: usize = 8192;
 
 /// What upkeep remembers from one call to the next.

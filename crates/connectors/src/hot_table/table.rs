@@ -215,8 +215,15 @@ impl HotTable {
             Some(held) if *held >= mark => return Ok(()),
             _ => {}
         }
+        // A rewound pipeline commits its savepoint's epoch again, under the new incarnation.
+        let held = state.writers.get(writer).copied();
+        let is_new = |entry: &&PartEntry| match parse_part_name(&entry.file) {
+            Some(PartName::Staged { mark, .. }) => held < Some(mark),
+            _ => true,
+        };
+        let entries: Vec<PartEntry> = entries.iter().filter(is_new).cloned().collect();
         let mut added = Vec::with_capacity(entries.len());
-        for entry in entries {
+        for entry in &entries {
             let part = Part::new(&self.storage, &self.folder, entry.clone());
             let rows = self.staged().get(&entry.file).cloned();
             // After a recovery they are only in the file.
@@ -227,7 +234,7 @@ impl HotTable {
             added.push(self.with_keys(&state.schema, part.with_rows(rows))?);
         }
         let mut next = state.version(&self.name)?;
-        next.parts.extend_from_slice(entries);
+        next.parts.extend_from_slice(&entries);
         next.writers.insert(writer.to_owned(), mark);
         // CRASH: before this the staged parts are invisible and the manifest commits them again;
         // after it the version remembers the epoch.

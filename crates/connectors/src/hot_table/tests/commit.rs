@@ -1,11 +1,13 @@
 //! Commits: once, in order, last one wins.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_core::{Epoch, ErrorKind};
+use millstream_core::{Epoch, ErrorKind, EventTime};
 
-use super::super::LiveEvent;
+use super::super::{HotTables, LiveEvent};
 use super::{Bed, show_batches};
+use crate::storage::LocalStorage;
 
 #[test]
 fn what_is_staged_is_invisible_until_it_is_committed_and_counts_once() {
@@ -102,6 +104,48 @@ fn a_rewound_pipeline_counts_anew_and_its_older_self_is_fenced() {
     let expected = "table `default.t` holds incarnation=1 of `p/t`; found incarnation=0";
     assert_eq!(error.to_string(), expected);
     assert_eq!(bed.show(), "a=20");
+}
+
+#[test]
+fn a_savepoints_epoch_that_was_committed_before_counts_once() {
+    let mut bed = Bed::appended();
+    let saved = bed.stage(1, 0, "a=1");
+    bed.commit(1, std::slice::from_ref(&saved)).unwrap();
+    bed.put(2, "b=2");
+    bed.incarnation = 1;
+    bed.commit(1, std::slice::from_ref(&saved)).unwrap();
+    assert_eq!(bed.show(), "a=1 b=2");
+    assert_eq!(
+        bed.sink().committed(&bed.context()).unwrap(),
+        Some(Epoch(1))
+    );
+    // One that was staged and never committed is not lost.
+    let mut bed = Bed::appended();
+    let saved = bed.stage(1, 0, "a=1");
+    bed.incarnation = 1;
+    bed.commit(1, &[saved]).unwrap();
+    assert_eq!(bed.show(), "a=1");
+}
+
+#[test]
+fn a_directory_holds_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || HotTables::open(Arc::new(LocalStorage::new(folder.path()))).unwrap();
+    let bed = Bed {
+        tables: open(),
+        ..Bed::keyed()
+    };
+    for epoch in 1..=20 {
+        bed.put(epoch, &format!("a={epoch} k{epoch}=1"));
+        bed.tables.maintain(EventTime(0)).unwrap();
+    }
+    let shown = bed.show();
+    assert!(shown.ends_with("k19=1 a=20 k20=1"), "{shown}");
+    let bed = Bed {
+        tables: open(),
+        ..bed
+    };
+    assert_eq!(bed.show(), shown);
 }
 
 #[test]
