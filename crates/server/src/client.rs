@@ -90,8 +90,11 @@ impl Client {
         };
         let answer = self.agent.post(&url).send_json(&question);
         let mut response = answer.map_err(|error| no_answer(&url, &error))?;
-        if response.status().as_u16() != 200 {
-            return Err(refused(&url, response));
+        match response.status().as_u16() {
+            200 => {}
+            // What is wrong with the question is all that matters.
+            400 => return Err(Error::invalid(detail(response))),
+            _ => return Err(refused(&url, response)),
         }
         let body = response
             .body_mut()
@@ -112,12 +115,16 @@ fn no_answer(url: &str, error: &ureq::Error) -> Error {
     Error::unavailable(format!("no answer from {url}: {error}"))
 }
 
-fn refused(url: &str, mut response: Response<ureq::Body>) -> Error {
+fn refused(url: &str, response: Response<ureq::Body>) -> Error {
     let status = response.status();
+    Error::invalid(format!("{url} answered {status}: {}", detail(response)))
+}
+
+/// What a problem says, or the beginning of whatever came instead.
+fn detail(mut response: Response<ureq::Body>) -> String {
     let body = response.body_mut().read_to_string().unwrap_or_default();
-    let detail = match serde_json::from_str::<Problem>(&body) {
+    match serde_json::from_str::<Problem>(&body) {
         Ok(problem) => problem.detail,
         Err(_) => body.chars().take(200).collect(),
-    };
-    Error::invalid(format!("{url} answered {status}: {detail}"))
+    }
 }

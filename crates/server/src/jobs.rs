@@ -1,11 +1,10 @@
 //! The pipelines that run in this process, as the outside may see them: status, rate, lag, plan.
 //!
-//! [`Jobs::sample`] is called about once a second; the rate is what was read between the oldest and
-//! the newest sample of the last few seconds.
+//! Counters move when an epoch is committed. So [`Jobs::sample`], called about once a second, notes
+//! them with the time of that commit, and the rate is exact however the two meet.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use millstream_core::Watermark;
 use millstream_core::env::Env;
@@ -14,8 +13,10 @@ use millstream_engine::status::JobStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Over how long the rate is taken.
-const RATE_WINDOW: Duration = Duration::from_secs(5);
+/// Over how long the rate is taken, in ms.
+const RATE_WINDOW_MS: i64 = 5_000;
+/// A pipeline that has committed nothing for so long reads nothing, in ms.
+const STILL_AFTER_MS: i64 = 3_000;
 
 /// Asks a job how it is doing.
 pub type StatusFn = Box<dyn Fn() -> JobStatus + Send + Sync>;
@@ -30,8 +31,8 @@ struct Entry {
     name: String,
     plan_text: String,
     status: StatusFn,
-    /// When, and how many rows had been read in all.
-    samples: VecDeque<(Duration, u64)>,
+    /// When (ms since the Unix epoch), and how many rows had been read in all.
+    samples: VecDeque<(i64, u64)>,
 }
 
 /// A pipeline as seen from outside.
@@ -90,13 +91,9 @@ impl Jobs {
 
     /// Takes note of how far each has come.
     pub fn sample(&self) {
-        let now = self.env.monotonic();
+        let now_ms = self.env.now_ms();
         for entry in self.entries().iter_mut() {
-            let rows = rows_read(&(entry.status)());
-            entry.samples.push_back((now, rows));
-            while entry.samples.len() > 2 && now.saturating_sub(entry.samples[1].0) >= RATE_WINDOW {
-                entry.samples.pop_front();
-            }
+            entry.sample(now_ms);
         }
     }
 
@@ -130,12 +127,29 @@ impl Jobs {
 }
 
 impl Entry {
+    fn sample(&mut self, now_ms: i64) {
+        let status = (self.status)();
+        let rows = rows_read(&status);
+        let last_ms = self.samples.back().map_or(i64::MIN, |last| last.0);
+        let committed_ms = status.committed_at_ms.unwrap_or(now_ms);
+        let at_ms = match committed_ms > last_ms {
+            true => committed_ms,
+            false if now_ms - last_ms < STILL_AFTER_MS => return,
+            false => now_ms,
+        };
+        self.samples.push_back((at_ms, rows));
+        while self.samples.len() > 2 && at_ms - self.samples[1].0 >= RATE_WINDOW_MS {
+            self.samples.pop_front();
+        }
+    }
+
     fn view(&self, now_ms: i64) -> PipelineView {
         let status = (self.status)();
         let rate_rows_per_second = match (self.samples.front(), self.samples.back()) {
             (Some((from, before)), Some((to, after))) if to > from => {
                 let rows = u32::try_from(after.saturating_sub(*before)).unwrap_or(u32::MAX);
-                f64::from(rows) / (*to - *from).as_secs_f64()
+                let ms = u32::try_from(to - from).unwrap_or(u32::MAX);
+                f64::from(rows) * 1e3 / f64::from(ms)
             }
             _ => 0.0,
         };
@@ -153,7 +167,8 @@ impl Entry {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::time::Duration;
 
     use millstream_core::env::Task;
     use millstream_core::plan::PipelineOptions;
@@ -226,12 +241,19 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_rate_is_taken_over_the_last_seconds_and_the_lag_from_the_wall_clock() {
+    fn the_rate_is_taken_between_commits_and_the_lag_from_the_wall_clock() {
         let clock = Arc::new(Clock::default());
-        let rows = Arc::new(AtomicU64::new(0));
+        let committed = Arc::new(AtomicI64::new(0));
         let jobs = Jobs::new(clock.clone());
-        let read = rows.clone();
-        let ask = move || status("p", read.load(Ordering::SeqCst), Some(90_000));
+        let at = committed.clone();
+        let ask = move || {
+            // 300 rows a second, after a minute of 100.
+            let ms = at.load(Ordering::SeqCst);
+            let rows = ms.min(60_000) / 10 + (ms - 60_000).max(0) * 3 / 10;
+            let mut status = status("p", rows.unsigned_abs(), Some(60_000));
+            status.committed_at_ms = Some(ms);
+            status
+        };
         jobs.add(&plan("p"), Box::new(ask));
         assert!(
             jobs.get("p")
@@ -240,23 +262,23 @@ pub(crate) mod tests {
                 .abs()
                 < 1e-9
         );
-        // 100 rows a second for a minute, then 300.
-        for second in 0..70u64 {
-            clock.0.store(
-                i64::try_from(second * 1000).expect("small"),
-                Ordering::SeqCst,
-            );
-            rows.fetch_add(if second < 60 { 100 } else { 300 }, Ordering::SeqCst);
+        for second in 0..70 {
+            // Commits and samples drift against each other.
+            committed.store(second * 1000 - second * 7, Ordering::SeqCst);
+            clock.0.store(second * 1000, Ordering::SeqCst);
             jobs.sample();
         }
-        clock.0.store(100_000, Ordering::SeqCst);
         let view = jobs.get("p").expect("it was added");
-        assert!(
-            (view.rate_rows_per_second - 300.0).abs() < 1.0,
-            "{}",
-            view.rate_rows_per_second
-        );
-        assert_eq!(view.lag_ms, Some(10_000));
+        let rate = view.rate_rows_per_second;
+        assert!((rate - 300.0).abs() < 1.0, "{rate}");
+        assert_eq!(view.lag_ms, Some(9_000));
+        // Nothing is committed any more: the rate goes down to nothing.
+        for second in 70..90 {
+            clock.0.store(second * 1000, Ordering::SeqCst);
+            jobs.sample();
+        }
+        let rate = jobs.get("p").expect("it was added").rate_rows_per_second;
+        assert!(rate.abs() < 1e-9, "{rate}");
         assert!(jobs.get("q").is_none());
     }
 

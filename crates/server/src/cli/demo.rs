@@ -1,0 +1,200 @@
+//! `millstream demo`: the main job on made-up web clicks, live.
+//!
+//! ```text
+//! generator -> HTTP collector -> topic web.clicks -> pipeline -> rt.page_minute_agg -> page
+//!                                                            -> late_clicks, dead_clicks
+//! ```
+//!
+//! The generator is a client like any other: it posts through the loopback interface and counts
+//! only what was acknowledged. At the end of `--duration` the demo checks that nothing was lost or
+//! counted twice: acknowledged = end of the topic = read = on time + late + undecodable.
+
+mod check;
+mod feed;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use millstream_core::plan::Plan;
+use millstream_engine::JobHandle;
+use millstream_engine::status::JobStatus;
+
+use super::session::{Next, Session, bind};
+use super::{CommonArguments, Flags, Outcome, PipelineFile, configure, generate, say};
+use crate::config::DEFAULT_LISTEN;
+use crate::progress::{Progress, pipeline_line};
+use crate::summary::Summary;
+use crate::usage::Usage;
+use check::{acknowledged, is_read};
+use feed::{Feed, FeedOptions};
+
+/// The pipeline, which is also a file for users to read.
+const PIPELINE: &str = include_str!("../../../../pipelines/web_clicks.sql");
+const PIPELINE_NAME: &str = "web_clicks.sql";
+/// Where data lives unless told otherwise.
+const DATA_DIR: &str = "millstream-demo";
+/// The topic that the pipeline reads.
+const TOPIC: &str = "web.clicks";
+/// A line comes this often where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+/// How long the pipeline may take to read what is left when the generator has stopped.
+const CATCH_UP: Duration = Duration::from_secs(20);
+
+const EXAMPLES: &str = "\
+Ctrl-C stops it; started again on the same data directory, it goes on where it was.
+
+Examples:
+  millstream demo
+  millstream demo --rate 20000 --listen 127.0.0.1:9000
+  millstream demo --duration 20s --data-dir /tmp/demo";
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct DemoArguments {
+    /// Events per second
+    #[arg(long, value_name = "N", default_value_t = 2000,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: u32,
+    /// End by itself after this time: 20s, 5min
+    #[arg(long, value_name = "D", value_parser = generate::duration)]
+    pub duration: Option<Duration>,
+    /// Serve HTTP here [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Where topics, tables and checkpoints live [default: millstream-demo]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Runs the demo.
+pub fn run(arguments: &DemoArguments, common: &CommonArguments) -> Outcome {
+    let mut flags: Flags = vec![];
+    flags.extend(arguments.listen.iter().map(|text| ("listen", text.clone())));
+    let data_dir = arguments
+        .data_dir
+        .iter()
+        .map(|path| ("data-dir", path.display().to_string()));
+    flags.extend(data_dir);
+    let config = configure(common, flags)?;
+    let plan = plan()?;
+    let listener = bind(config.listen.unwrap_or(DEFAULT_LISTEN))?;
+    let data_dir = config
+        .data_dir
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(DATA_DIR));
+    let mut session = Session::open(&data_dir, config)?;
+    let job = session.start(plan)?;
+    let url = session.serve(listener)?;
+    introduce(&url, &data_dir, arguments);
+    let before = acknowledged(&session.instance.topics, TOPIC)?;
+    let feed = Feed::start(
+        &session.env,
+        FeedOptions {
+            url: format!("{url}/v1/events/{TOPIC}"),
+            rate: arguments.rate,
+        },
+    )?;
+    let ended = watch(&session, &job, feed, arguments.duration);
+    let status = ended.inspect_err(|_| job.stop())?;
+    let sent = status.1;
+    let summary = Summary::new(&status.0, session.env.monotonic(), Usage::of_process());
+    say(&summary.to_string());
+    let end = acknowledged(&session.instance.topics, TOPIC)?;
+    session.close();
+    check::report(&check::Counts {
+        before,
+        sent,
+        end,
+        summary: &summary,
+        must_be_read: arguments.duration.is_some(),
+    })
+}
+
+/// The plan of the demo's pipeline.
+fn plan() -> Outcome<Plan> {
+    let file = PipelineFile {
+        file: PIPELINE_NAME.to_owned(),
+        text: PIPELINE.to_owned(),
+        variables: Default::default(),
+        settings: Default::default(),
+    };
+    file.plan()
+}
+
+/// Until the end of the time given, or of the user's patience. The job's last status, and how many
+/// events were acknowledged to the generator.
+fn watch(
+    session: &Session,
+    job: &JobHandle,
+    feed: Feed,
+    length: Option<Duration>,
+) -> Outcome<(JobStatus, u64)> {
+    let env = &session.env;
+    let begin = env.monotonic();
+    let mut progress = Progress::new(env.clone(), Some(LINE_EVERY));
+    let jobs = session.instance.jobs.clone();
+    let mut feed = Some(feed);
+    let mut sent = 0;
+    let mut closed_at = None;
+    let ended = session.watch(job, || {
+        let accepted = feed.as_ref().map_or(sent, Feed::accepted);
+        progress.refresh(|| {
+            let line = jobs.all().first().map(pipeline_line).unwrap_or_default();
+            format!("{line}  acknowledged {accepted}")
+        });
+        let now = env.monotonic();
+        if length.is_some_and(|length| now - begin >= length)
+            && let Some(feed) = feed.take()
+        {
+            sent = feed.close();
+            closed_at = Some(now);
+        }
+        // After its time the demo reads what is left, then stops.
+        match closed_at {
+            Some(at) if now - at > CATCH_UP => Next::Stop,
+            Some(_) if is_read(&session.instance.topics, TOPIC, &job.status()) => Next::Stop,
+            _ => Next::GoOn,
+        }
+    });
+    progress.finish();
+    if let Some(feed) = feed {
+        sent = feed.close();
+    }
+    Ok((ended?, sent))
+}
+
+fn introduce(url: &str, data_dir: &Path, arguments: &DemoArguments) {
+    let end = match arguments.duration {
+        Some(length) => format!("it ends by itself after {} s", length.as_secs()),
+        None => "Ctrl-C stops it".to_owned(),
+    };
+    say(&format!(
+        "millstream demo: {rate} clicks/s, 1 % late, 0.2 % undecodable; {end}\n\
+         \n\
+         \x20 page      {url}\n\
+         \x20 tables    millstream sql \"SELECT * FROM page_minute_agg ORDER BY window_start DESC, \
+         views DESC LIMIT 10\" --data-dir {dir}\n\
+         \x20 rejected  millstream sql \"SELECT * FROM dead_clicks LIMIT 5\" --data-dir {dir}\n\
+         \x20 metrics   {url}/metrics\n\
+         \x20 data      {dir} (started again, it goes on where it was)\n\
+         \n\
+         A minute's counts appear ten seconds after it ended, when its late clicks are in.",
+        rate = arguments.rate,
+        dir = data_dir.display(),
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pipeline_of_the_binary_plans_and_reads_the_topic() {
+        let plan = plan().unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(plan.options.name, "web_clicks");
+        assert_eq!(plan.sources.len(), 1);
+        assert_eq!(plan.sources[0].connector.get("topic"), Some(TOPIC));
+    }
+}

@@ -1,0 +1,23 @@
+//! `millstream explain`: the plan of a pipeline file as text.
+
+use clap::Args;
+
+use super::{Outcome, PipelineArguments, PipelineFile, print};
+
+const EXAMPLES: &str = "\
+Examples:
+  millstream explain pipelines/web_clicks.sql";
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ExplainArguments {
+    /// What to explain.
+    #[command(flatten)]
+    pub pipeline: PipelineArguments,
+}
+
+/// Prints the plan.
+pub fn run(arguments: &ExplainArguments) -> Outcome {
+    print(&PipelineFile::read(&arguments.pipeline)?.explain()?)
+}

@@ -1,0 +1,115 @@
+//! `millstream run`: runs a pipeline file until its input ends or the user stops it.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use millstream_core::plan::Plan;
+use millstream_engine::status::{JobState, JobStatus};
+
+use super::session::{Next, Session, bind};
+use super::{
+    CommonArguments, Flags, Outcome, PipelineArguments, PipelineFile, configure, print, say,
+};
+use crate::config::{Config, DEFAULT_LISTEN};
+use crate::progress::{Progress, pipeline_line};
+use crate::summary::Summary;
+use crate::usage::Usage;
+
+/// Where data lives unless told otherwise.
+const DATA_DIR: &str = "millstream-data";
+
+const EXAMPLES: &str = "\
+Bounded input (files) ends by itself. Input that does not end is served on 127.0.0.1:8080, or where
+--listen says, until Ctrl-C; started again on the same data directory, the pipeline goes on where it
+was.
+
+Examples:
+  millstream run pipelines/web_clicks.sql
+  millstream run job.sql --var INPUT=./in --var OUTPUT=./out --summary json
+  millstream run job.sql --set execution.checkpointing.interval=500ms --listen 127.0.0.1:9000";
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct RunArguments {
+    /// What to run.
+    #[command(flatten)]
+    pub pipeline: PipelineArguments,
+    /// Where topics, tables and checkpoints live [default: millstream-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Serve HTTP here [default: 127.0.0.1:8080 if the input does not end]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// At the end, print what it came to
+    #[arg(long, value_name = "FORMAT")]
+    pub summary: Option<SummaryFormat>,
+}
+
+/// How the summary is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SummaryFormat {
+    /// One JSON object on stdout.
+    Json,
+}
+
+/// Runs the pipeline.
+pub fn run(arguments: &RunArguments, common: &CommonArguments) -> Outcome {
+    let mut flags: Flags = vec![];
+    flags.extend(arguments.listen.iter().map(|text| ("listen", text.clone())));
+    let data_dir = arguments
+        .data_dir
+        .iter()
+        .map(|path| ("data-dir", path.display().to_string()));
+    flags.extend(data_dir);
+    let config = configure(common, flags)?;
+    let plan = PipelineFile::read(&arguments.pipeline)?.plan()?;
+    let (session, status) = run_plan(plan, &config)?;
+    let summary = Summary::new(&status, session.env.monotonic(), Usage::of_process());
+    session.close();
+    report(&summary, arguments.summary)
+}
+
+fn run_plan(plan: Plan, config: &Config) -> Outcome<(Session, JobStatus)> {
+    let mut listener = config.listen.map(bind).transpose()?;
+    let data_dir = config
+        .data_dir
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(DATA_DIR));
+    let mut session = Session::open(&data_dir, config.clone())?;
+    if listener.is_none() && !session.instance.is_bounded(&plan)? {
+        listener = Some(bind(DEFAULT_LISTEN)?);
+    }
+    let job = session.start(plan)?;
+    if let Some(listener) = listener {
+        let url = session.serve(listener)?;
+        say(&format!("serving {url}"));
+    }
+    let mut progress = Progress::new(session.env.clone(), None);
+    let jobs = session.instance.jobs.clone();
+    let ended = session.watch(&job, || {
+        progress.refresh(|| jobs.all().first().map(pipeline_line).unwrap_or_default());
+        Next::GoOn
+    });
+    progress.finish();
+    let status = ended?;
+    if status.state == JobState::Finished && status.committed_at_ms.is_none() {
+        say(&format!(
+            "`{}` has read all its input already: nothing to do; its results are in `{}`",
+            status.pipeline,
+            data_dir.display()
+        ));
+    }
+    Ok((session, status))
+}
+
+fn report(summary: &Summary, format: Option<SummaryFormat>) -> Outcome {
+    match format {
+        None => say(&summary.to_string()),
+        Some(SummaryFormat::Json) => {
+            let text = serde_json::to_string(summary).expect("plain numbers and names");
+            print(&text)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! `millstream sql`: asks a question of the tables: of a running server, or of a data directory
+//! that nobody runs on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use millstream_connectors::hot_table::HotTables;
+use millstream_connectors::storage::DataDirectory;
+use millstream_core::storage::Storage;
+
+use super::{CommonArguments, Flags, Outcome, configure, print};
+use crate::client::Client;
+use crate::config::Config;
+use crate::instance::runtime;
+use crate::query::{QueryEngine, QueryResult, to_csv, to_json, to_table_text};
+
+const EXAMPLES: &str = "\
+Without --server, the data directory is opened read-only; if a process runs on it, that is asked.
+
+Examples:
+  millstream sql \"SHOW TABLES\"
+  millstream sql \"SELECT page, SUM(views) AS views FROM page_minute_agg GROUP BY page\" --format csv
+  millstream sql \"SELECT * FROM dead_clicks LIMIT 10\" --data-dir millstream-demo
+  millstream sql \"SELECT COUNT(*) FROM late_clicks\" --server http://127.0.0.1:8080";
+
+/// Arguments of `sql`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SqlArguments {
+    /// One SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN statement
+    #[arg(value_name = "SQL")]
+    pub query: String,
+    /// The data directory to ask [default: millstream-data]
+    #[arg(long, value_name = "DIR", conflicts_with = "server")]
+    pub data_dir: Option<PathBuf>,
+    /// The running server to ask
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// How the answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns with borders, for people.
+    Table,
+    /// An array of objects.
+    Json,
+    /// A header line, then a line a row.
+    Csv,
+}
+
+/// Asks, and prints the answer on stdout.
+pub fn run(arguments: &SqlArguments, common: &CommonArguments) -> Outcome {
+    let mut flags: Flags = vec![];
+    let data_dir = arguments
+        .data_dir
+        .iter()
+        .map(|path| ("data-dir", path.display().to_string()));
+    flags.extend(data_dir);
+    let config = configure(common, flags)?;
+    let data_dir = config
+        .data_dir
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("millstream-data"));
+    let server = arguments
+        .server
+        .clone()
+        .or_else(|| DataDirectory::server_of(&data_dir));
+    let text = match server {
+        Some(url) => ask_server(&url, arguments)?,
+        None => ask_directory(&data_dir, &config, arguments)?,
+    };
+    print(&text)
+}
+
+fn ask_server(url: &str, arguments: &SqlArguments) -> Outcome<String> {
+    let format = match arguments.format {
+        Format::Table => "table",
+        Format::Json => "objects",
+        Format::Csv => "csv",
+    };
+    Ok(Client::new().query(url, &arguments.query, format)?)
+}
+
+fn ask_directory(path: &Path, config: &Config, arguments: &SqlArguments) -> Outcome<String> {
+    let directory = DataDirectory::open_read_only(path)?;
+    let storage: Arc<dyn Storage> = Arc::new(directory.storage());
+    let engine = QueryEngine::new(HotTables::open(storage)?, config.query.limits());
+    let result = runtime()?.block_on(engine.query(&arguments.query))?;
+    Ok(formatted(&result, arguments.format)?)
+}
+
+fn formatted(result: &QueryResult, format: Format) -> millstream_core::Result<String> {
+    match format {
+        Format::Table => to_table_text(result),
+        Format::Json => to_json(result),
+        Format::Csv => to_csv(result),
+    }
+}
