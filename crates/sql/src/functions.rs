@@ -40,3 +40,450 @@
 //! `%`), `IS TRUE` and its like, BETWEEN. Arithmetic on DECIMAL: both operands have one DECIMAL
 //! type, the expression's own type is the one that Flink derives (so the result may need a
 //! conversion of scale). A timestamp plus or minus an interval is a `Binary` of the timestamp's type.
+
+use arrow::datatypes::DataType;
+use millstream_core::expr::{Expr, ExprKind, Literal};
+use millstream_core::types::{array, sql_name, timestamp, timestamp_ltz};
+
+use crate::diagnostic::{Fault, Place, Result};
+use crate::types::{common_type, convert, is_integer, is_number, is_timestamp, round_type};
+
+/// How a function is called.
+pub(crate) struct Signature {
+    /// Its name in plans.
+    pub name: &'static str,
+    /// What it takes; the last repeats for further arguments.
+    params: &'static [Param],
+    /// Fewest and most arguments.
+    count: (usize, usize),
+    /// What it returns.
+    returns: Returns,
+}
+
+/// What a function takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Param {
+    /// STRING
+    Text,
+    /// An integer, as BIGINT
+    Long,
+    /// A number, as DOUBLE
+    Double,
+    /// A number, as it is
+    Number,
+    /// TIMESTAMP or TIMESTAMP_LTZ
+    Timestamp,
+    /// DATE, TIMESTAMP or TIMESTAMP_LTZ
+    Date,
+    /// TIME, TIMESTAMP or TIMESTAMP_LTZ
+    Clock,
+    /// Whatever the other arguments of this kind convert to
+    Common,
+    /// ARRAY or MAP
+    Collection,
+}
+
+/// What a function returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Returns {
+    Text,
+    Int,
+    Long,
+    Double,
+    Boolean,
+    /// The type of the first argument
+    Same,
+    /// The type of the first argument without digits after the point
+    Whole,
+    /// The type of the first argument rounded to the second
+    Rounded,
+    Timestamp,
+    TimestampLtz,
+}
+
+const MANY: usize = usize::MAX;
+
+const fn signature(
+    name: &'static str,
+    params: &'static [Param],
+    count: (usize, usize),
+    returns: Returns,
+) -> Signature {
+    Signature {
+        name,
+        params,
+        count,
+        returns,
+    }
+}
+
+/// Every function that is bound by its signature alone.
+const SIGNATURES: &[Signature] = {
+    use Param::{Clock, Collection, Common, Date, Double, Long, Number, Text};
+    use Returns as R;
+    &[
+        signature("UPPER", &[Text], (1, 1), R::Text),
+        signature("LOWER", &[Text], (1, 1), R::Text),
+        signature("INITCAP", &[Text], (1, 1), R::Text),
+        signature("REVERSE", &[Text], (1, 1), R::Text),
+        signature("TRIM", &[Text], (1, 2), R::Text),
+        signature("LTRIM", &[Text], (1, 2), R::Text),
+        signature("RTRIM", &[Text], (1, 2), R::Text),
+        signature("LPAD", &[Text, Long, Text], (3, 3), R::Text),
+        signature("RPAD", &[Text, Long, Text], (3, 3), R::Text),
+        signature("REPEAT", &[Text, Long], (2, 2), R::Text),
+        signature("REPLACE", &[Text], (3, 3), R::Text),
+        signature("CONCAT", &[Text], (1, MANY), R::Text),
+        signature("CONCAT_WS", &[Text], (1, MANY), R::Text),
+        signature("SUBSTRING", &[Text, Long], (2, 3), R::Text),
+        signature("LEFT", &[Text, Long], (2, 2), R::Text),
+        signature("RIGHT", &[Text, Long], (2, 2), R::Text),
+        signature("SPLIT_INDEX", &[Text, Text, Long], (3, 3), R::Text),
+        signature("CHR", &[Long], (1, 1), R::Text),
+        signature("REGEXP_EXTRACT", &[Text, Text, Long], (2, 3), R::Text),
+        signature("REGEXP_REPLACE", &[Text], (3, 3), R::Text),
+        signature("MD5", &[Text], (1, 1), R::Text),
+        signature("SHA1", &[Text], (1, 1), R::Text),
+        signature("SHA224", &[Text], (1, 1), R::Text),
+        signature("SHA256", &[Text], (1, 1), R::Text),
+        signature("SHA384", &[Text], (1, 1), R::Text),
+        signature("SHA512", &[Text], (1, 1), R::Text),
+        signature("CHAR_LENGTH", &[Text], (1, 1), R::Int),
+        signature("ASCII", &[Text], (1, 1), R::Int),
+        signature("LOCATE", &[Text, Text, Long], (2, 3), R::Int),
+        signature("REGEXP", &[Text], (2, 2), R::Boolean),
+        signature("STARTSWITH", &[Text], (2, 2), R::Boolean),
+        signature("ENDSWITH", &[Text], (2, 2), R::Boolean),
+        signature("IS_ALPHA", &[Text], (1, 1), R::Boolean),
+        signature("IS_DIGIT", &[Text], (1, 1), R::Boolean),
+        signature("IS_DECIMAL", &[Text], (1, 1), R::Boolean),
+        signature("ABS", &[Number], (1, 1), R::Same),
+        signature("SIGN", &[Number], (1, 1), R::Same),
+        signature("FLOOR", &[Number], (1, 1), R::Whole),
+        signature("CEIL", &[Number], (1, 1), R::Whole),
+        signature("ROUND", &[Number, Long], (1, 2), R::Rounded),
+        signature("TRUNCATE", &[Number, Long], (1, 2), R::Rounded),
+        signature("SQRT", &[Double], (1, 1), R::Double),
+        signature("EXP", &[Double], (1, 1), R::Double),
+        signature("LN", &[Double], (1, 1), R::Double),
+        signature("LOG10", &[Double], (1, 1), R::Double),
+        signature("LOG2", &[Double], (1, 1), R::Double),
+        signature("LOG", &[Double], (1, 2), R::Double),
+        signature("POWER", &[Double], (2, 2), R::Double),
+        signature("COALESCE", &[Common], (1, MANY), R::Same),
+        signature("GREATEST", &[Common], (1, MANY), R::Same),
+        signature("LEAST", &[Common], (1, MANY), R::Same),
+        signature("TO_TIMESTAMP_LTZ", &[Long], (2, 2), R::TimestampLtz),
+        signature("TO_TIMESTAMP", &[Text], (1, 2), R::Timestamp),
+        signature("DATE_FORMAT", &[Param::Timestamp, Text], (2, 2), R::Text),
+        signature("FROM_UNIXTIME", &[Long, Text], (1, 2), R::Text),
+        signature("YEAR", &[Date], (1, 1), R::Long),
+        signature("QUARTER", &[Date], (1, 1), R::Long),
+        signature("MONTH", &[Date], (1, 1), R::Long),
+        signature("WEEK", &[Date], (1, 1), R::Long),
+        signature("DAYOFMONTH", &[Date], (1, 1), R::Long),
+        signature("DAYOFWEEK", &[Date], (1, 1), R::Long),
+        signature("DAYOFYEAR", &[Date], (1, 1), R::Long),
+        signature("HOUR", &[Clock], (1, 1), R::Long),
+        signature("MINUTE", &[Clock], (1, 1), R::Long),
+        signature("SECOND", &[Clock], (1, 1), R::Long),
+        signature("CARDINALITY", &[Collection], (1, 1), R::Int),
+    ]
+};
+
+/// Other names of functions.
+const ALIASES: &[(&str, &str)] = &[
+    ("SUBSTR", "SUBSTRING"),
+    ("CHARACTER_LENGTH", "CHAR_LENGTH"),
+    ("CEILING", "CEIL"),
+    ("IFNULL", "COALESCE"),
+];
+
+/// Functions that are bound by hand.
+pub(crate) const SPECIAL: &[&str] = &[
+    "IF",
+    "NULLIF",
+    "MOD",
+    "POSITION",
+    "INSTR",
+    "EXTRACT",
+    "TIMESTAMPDIFF",
+    "TIMESTAMPADD",
+    "GROUPING",
+    "GROUPING_ID",
+    "COUNT",
+    "SUM",
+    "MIN",
+    "MAX",
+    "AVG",
+    "CAST",
+    "TRY_CAST",
+];
+
+/// Functions whose value is different each time: a replay would not give the same rows.
+const UNSTABLE: &[&str] = &[
+    "NOW",
+    "CURRENT_TIMESTAMP",
+    "CURRENT_ROW_TIMESTAMP",
+    "CURRENT_DATE",
+    "CURRENT_TIME",
+    "LOCALTIME",
+    "LOCALTIMESTAMP",
+    "PROCTIME",
+    "UNIX_TIMESTAMP",
+    "RAND",
+    "RAND_INTEGER",
+    "UUID",
+    "CURRENT_WATERMARK",
+];
+
+/// Flink's functions that are not there yet.
+const LATER: &[&str] = &[
+    "LISTAGG",
+    "COLLECT",
+    "FIRST_VALUE",
+    "LAST_VALUE",
+    "STDDEV_POP",
+    "STDDEV_SAMP",
+    "VAR_POP",
+    "VAR_SAMP",
+    "VARIANCE",
+    "STDDEV",
+    "APPROX_COUNT_DISTINCT",
+    "ROW_NUMBER",
+    "RANK",
+    "DENSE_RANK",
+    "PERCENT_RANK",
+    "CUME_DIST",
+    "NTILE",
+    "LAG",
+    "LEAD",
+    "NTH_VALUE",
+    "PERCENTILE",
+    "JSON_VALUE",
+    "JSON_QUERY",
+    "JSON_EXISTS",
+    "JSON_STRING",
+    "JSON_OBJECT",
+    "JSON_ARRAY",
+    "JSON_OBJECTAGG",
+    "JSON_ARRAYAGG",
+    "PARSE_URL",
+    "STR_TO_MAP",
+    "TO_BASE64",
+    "FROM_BASE64",
+    "ENCODE",
+    "DECODE",
+    "CONVERT_TZ",
+    "TO_DATE",
+    "OVERLAY",
+    "TRANSLATE",
+    "ELEMENT",
+    "ARRAY",
+    "MAP",
+    "ROW",
+    "ARRAY_CONTAINS",
+    "ARRAY_AGG",
+    "MAP_KEYS",
+    "MAP_VALUES",
+    "HEX",
+    "BIN",
+    "PI",
+    "SIN",
+    "COS",
+    "TAN",
+    "COT",
+    "ASIN",
+    "ACOS",
+    "ATAN",
+    "ATAN2",
+    "SINH",
+    "COSH",
+    "TANH",
+    "DEGREES",
+    "RADIANS",
+    "E",
+    "TYPEOF",
+    "UNHEX",
+    "URL_ENCODE",
+    "URL_DECODE",
+    "BTRIM",
+    "SPLIT",
+    "TUMBLE_START",
+    "TUMBLE_END",
+    "HOP_START",
+    "HOP_END",
+    "SESSION_START",
+    "SESSION_END",
+    "WIDTH_BUCKET",
+    "JSON",
+    "SHA2",
+    "GROUP_ID",
+    "CEIL_TO",
+    "LENGTH",
+];
+
+/// The signature of the function called `name`.
+pub(crate) fn find(name: &str) -> Option<&'static Signature> {
+    let name = name.to_uppercase();
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+    let name = alias.map_or(name.as_str(), |(_, name)| name);
+    SIGNATURES.iter().find(|signature| signature.name == name)
+}
+
+/// Why there is no function called `name`.
+pub(crate) fn unknown(name: &str, place: Place) -> Fault {
+    let upper = name.to_uppercase();
+    if UNSTABLE.contains(&upper.as_str()) {
+        let fault = Fault::unsupported(place, format!("function `{upper}` is"));
+        return fault.help("its value would not be the same when events are replayed");
+    }
+    if let "TUMBLE" | "HOP" | "SESSION" | "CUMULATE" = upper.as_str() {
+        let fault = Fault::unsupported(place, format!("`{upper}` outside of FROM is"));
+        return fault.help("read TABLE(TUMBLE(…)) and group by window_start and window_end");
+    }
+    if LATER.contains(&upper.as_str()) {
+        return Fault::unsupported(place, format!("function `{upper}` is"));
+    }
+    let names = SIGNATURES.iter().map(|signature| signature.name);
+    let names = names.chain(ALIASES.iter().map(|(alias, _)| *alias));
+    let known: Vec<&str> = names.chain(SPECIAL.iter().copied()).collect();
+    let fault = Fault::at(place, format!("unknown function `{name}`"));
+    match crate::diagnostic::nearest(name, &known) {
+        Some(near) => fault.help(format!("did you mean `{near}`?")),
+        None => fault,
+    }
+}
+
+/// An argument and where it stands.
+pub(crate) struct Argument {
+    /// As bound.
+    pub expr: Expr,
+    /// Where it begins.
+    pub place: Place,
+}
+
+impl Signature {
+    /// The call with `args`, each converted to what the function takes.
+    pub fn call(&self, place: Place, args: Vec<Argument>) -> Result<Expr> {
+        check_count(self.name, place, args.len(), self.count)?;
+        let common = self.common_type(&args)?;
+        let mut converted = Vec::with_capacity(args.len());
+        for (index, arg) in args.into_iter().enumerate() {
+            converted.push(self.convert(index, arg, &common)?);
+        }
+        let data_type = self.result_type(&converted);
+        Ok(Expr::call(self.name, converted, data_type))
+    }
+
+    fn param(&self, index: usize) -> Param {
+        self.params[index.min(self.params.len() - 1)]
+    }
+
+    fn common_type(&self, args: &[Argument]) -> Result<DataType> {
+        let mut common = DataType::Null;
+        for (index, arg) in args.iter().enumerate() {
+            if self.param(index) != Param::Common {
+                continue;
+            }
+            let found = &arg.expr.data_type;
+            common = common_type(&common, found).ok_or_else(|| {
+                let (common, found) = (sql_name(&common), sql_name(found));
+                let message = format!(
+                    "`{}`: found {found} after {common}, expected one type for all",
+                    self.name
+                );
+                Fault::at(arg.place, message)
+            })?;
+        }
+        Ok(common)
+    }
+
+    fn convert(&self, index: usize, arg: Argument, common: &DataType) -> Result<Expr> {
+        let Argument { expr, place } = arg;
+        let found = &expr.data_type;
+        let is_null = *found == DataType::Null;
+        let (fits, wanted, expected) = match self.param(index) {
+            Param::Text => (*found == DataType::Utf8, DataType::Utf8, "STRING"),
+            Param::Long => (is_integer(found), DataType::Int64, "BIGINT"),
+            Param::Double => (is_number(found), DataType::Float64, "DOUBLE"),
+            Param::Number if is_null => (true, DataType::Float64, ""),
+            Param::Number => (is_number(found), found.clone(), "a number"),
+            Param::Timestamp if is_null => (true, timestamp(3), ""),
+            Param::Timestamp => (is_timestamp(found), found.clone(), "a timestamp"),
+            Param::Date | Param::Clock if is_null => (true, timestamp(3), ""),
+            Param::Date => {
+                let fits = is_timestamp(found) || *found == DataType::Date32;
+                (fits, found.clone(), "a date or a timestamp")
+            }
+            Param::Clock => {
+                let fits = is_timestamp(found) || matches!(found, DataType::Time32(_));
+                (fits, found.clone(), "a time or a timestamp")
+            }
+            Param::Common => (true, common.clone(), ""),
+            Param::Collection if is_null => (true, array(DataType::Utf8), ""),
+            Param::Collection => {
+                let fits = matches!(found, DataType::List(_) | DataType::Map(..));
+                (fits, found.clone(), "ARRAY or MAP")
+            }
+        };
+        if fits || is_null {
+            return Ok(convert(expr, &wanted));
+        }
+        let found = sql_name(found);
+        let message = format!(
+            "argument {} of `{}`: found {found}, expected {expected}",
+            index + 1,
+            self.name
+        );
+        let fault = Fault::at(place, message);
+        Err(match expected {
+            "STRING" | "BIGINT" => fault.help(format!("write CAST(… AS {expected})")),
+            _ => fault,
+        })
+    }
+
+    fn result_type(&self, args: &[Expr]) -> DataType {
+        match self.returns {
+            Returns::Text => DataType::Utf8,
+            Returns::Int => DataType::Int32,
+            Returns::Long => DataType::Int64,
+            Returns::Double => DataType::Float64,
+            Returns::Boolean => DataType::Boolean,
+            Returns::Same => args[0].data_type.clone(),
+            Returns::Whole => match &args[0].data_type {
+                DataType::Decimal128(precision, _) => DataType::Decimal128(*precision, 0),
+                other => other.clone(),
+            },
+            Returns::Rounded => {
+                let digits = match args.get(1).map(|digits| &digits.kind) {
+                    None => Some(0),
+                    Some(ExprKind::Literal(Literal::Int(digits))) => Some(*digits),
+                    Some(_) => None,
+                };
+                round_type(&args[0].data_type, digits)
+            }
+            Returns::Timestamp => timestamp(3),
+            Returns::TimestampLtz => timestamp_ltz(3),
+        }
+    }
+}
+
+/// Fails unless `found` is in the range of `expected`.
+pub(crate) fn check_count(
+    name: &str,
+    place: Place,
+    found: usize,
+    (least, most): (usize, usize),
+) -> Result<()> {
+    if (least..=most).contains(&found) {
+        return Ok(());
+    }
+    let expected = match most {
+        MANY => format!("at least {least}"),
+        _ if least == most => least.to_string(),
+        _ => format!("{least} to {most}"),
+    };
+    let message = format!("`{name}`: found {found} arguments, expected {expected}");
+    Err(Fault::at(place, message))
+}

@@ -1,0 +1,220 @@
+//! Flink's dialect for sqlparser: what its grammar lacks, added through [`Dialect::parse_prefix`].
+//!
+//! - `TABLE t` as an argument of a window function becomes `Expr::Prefixed { TABLE, t }`.
+//! - `CAST(x AS type)` reads Flink's types: the type is kept in the dialect, the tree holds a
+//!   [`DataType::Custom`] whose name is its number ([`FlinkDialect::cast_type`]).
+//! - GROUPING SETS, ROLLUP and CUBE, with single columns beside lists.
+//!
+//! A [`Fault`] found here passes through sqlparser as a message that names its number
+//! ([`FlinkDialect::take_fault`]).
+
+use std::cell::RefCell;
+
+use arrow::datatypes::DataType as ArrowType;
+use sqlparser::ast::{CastKind, DataType, Expr, Ident, ObjectName, ObjectNamePart};
+use sqlparser::dialect::Dialect;
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Token;
+
+use crate::diagnostic::Fault;
+use crate::parser::data_type::parse_type;
+
+/// The prefix of `TABLE t` in the tree.
+pub(crate) const TABLE: &str = "TABLE";
+/// The prefix of `TABLE t PARTITION BY …` in the tree.
+pub(crate) const PARTITIONED_TABLE: &str = "TABLE PARTITION BY";
+
+/// Flink SQL.
+#[derive(Debug, Default)]
+pub(crate) struct FlinkDialect {
+    types: RefCell<Vec<ArrowType>>,
+    faults: RefCell<Vec<Fault>>,
+}
+
+const FAULT: &str = "fault #";
+
+impl FlinkDialect {
+    /// The type of a CAST.
+    pub fn cast_type(&self, data_type: &DataType) -> Option<ArrowType> {
+        let DataType::Custom(name, _) = data_type else {
+            return None;
+        };
+        let index: usize = name.to_string().parse().ok()?;
+        self.types.borrow().get(index).cloned()
+    }
+
+    /// Hides `fault` in an error of the parser.
+    pub fn hide(&self, fault: Fault) -> ParserError {
+        let mut faults = self.faults.borrow_mut();
+        faults.push(fault);
+        ParserError::ParserError(format!("{FAULT}{}", faults.len() - 1))
+    }
+
+    /// The fault hidden in an error's message.
+    pub fn take_fault(&self, message: &str) -> Option<Fault> {
+        let index: usize = message.strip_prefix(FAULT)?.parse().ok()?;
+        self.faults.borrow().get(index).cloned()
+    }
+
+    fn parse_cast(&self, parser: &mut Parser, kind: CastKind) -> Result<Expr, ParserError> {
+        parser.next_token();
+        parser.expect_token(&Token::LParen)?;
+        let expr = Box::new(parser.parse_expr()?);
+        parser.expect_keyword_is(Keyword::AS)?;
+        check_exact(parser).map_err(|fault| self.hide(fault))?;
+        let data_type = parse_type(parser).map_err(|fault| self.hide(fault))?;
+        parser.expect_token(&Token::RParen)?;
+        let mut types = self.types.borrow_mut();
+        types.push(data_type);
+        let name = Ident::new((types.len() - 1).to_string());
+        Ok(Expr::Cast {
+            kind,
+            expr,
+            data_type: DataType::Custom(ObjectName(vec![ObjectNamePart::Identifier(name)]), vec![]),
+            array: false,
+            format: None,
+        })
+    }
+}
+
+impl Dialect for FlinkDialect {
+    fn is_delimited_identifier_start(&self, ch: char) -> bool {
+        ch == '`'
+    }
+
+    fn identifier_quote_style(&self, _identifier: &str) -> Option<char> {
+        Some('`')
+    }
+
+    fn is_identifier_start(&self, ch: char) -> bool {
+        ch.is_alphabetic() || ch == '_'
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        ch.is_alphanumeric() || ch == '_' || ch == '$'
+    }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
+        true
+    }
+
+    fn supports_parens_around_table_factor(&self) -> bool {
+        true
+    }
+
+    fn supports_table_versioning(&self) -> bool {
+        true
+    }
+
+    fn supports_match_recognize(&self) -> bool {
+        true
+    }
+
+    fn supports_nested_comments(&self) -> bool {
+        false
+    }
+
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        let [first, second] = parser.peek_tokens::<2>();
+        let Token::Word(word) = &first else {
+            return None;
+        };
+        if word.quote_style.is_some() {
+            return None;
+        }
+        match (word.keyword, &second) {
+            (Keyword::TABLE, Token::Word(_)) => Some(parse_table(parser)),
+            (Keyword::CAST, Token::LParen) => Some(self.parse_cast(parser, CastKind::Cast)),
+            (Keyword::TRY_CAST, Token::LParen) => Some(self.parse_cast(parser, CastKind::TryCast)),
+            (Keyword::GROUPING, Token::Word(sets)) if sets.keyword == Keyword::SETS => {
+                parser.next_token();
+                Some(parse_sets(parser, Expr::GroupingSets))
+            }
+            (Keyword::ROLLUP, Token::LParen) => Some(parse_sets(parser, Expr::Rollup)),
+            (Keyword::CUBE, Token::LParen) => Some(parse_sets(parser, Expr::Cube)),
+            _ => None,
+        }
+    }
+}
+
+/// Refuses a cast that would have to shorten values: plans know no lengths, and times and
+/// timestamps by three digits of precision only.
+fn check_exact(parser: &Parser) -> Result<(), Fault> {
+    let [token, open, size] = parser.peek_tokens_with_location::<3>();
+    let size = match (&open.token, &size.token) {
+        (Token::LParen, Token::Number(size, _)) => Some(size.as_str()),
+        _ => None,
+    };
+    let name = crate::parser::word(&token);
+    let (exact, instead) = match name.as_str() {
+        "CHAR" => (false, "STRING"),
+        "VARCHAR" => (matches!(size, None | Some("2147483647")), "STRING"),
+        "BINARY" => (false, "BYTES"),
+        "VARBINARY" => (matches!(size, None | Some("2147483647")), "BYTES"),
+        "TIME" => (size == Some("3"), "TIME(3)"),
+        "TIMESTAMP" => (matches!(size, None | Some("3" | "6" | "9")), "TIMESTAMP(3)"),
+        "TIMESTAMP_LTZ" => (
+            matches!(size, None | Some("3" | "6" | "9")),
+            "TIMESTAMP_LTZ(3)",
+        ),
+        _ => return Ok(()),
+    };
+    if exact {
+        return Ok(());
+    }
+    let size = size.map_or(String::new(), |size| format!("({size})"));
+    let fault = Fault::unsupported(token.span, format!("a CAST to `{name}{size}` is"));
+    Err(fault.help(format!("use {instead}")))
+}
+
+fn parse_table(parser: &mut Parser) -> Result<Expr, ParserError> {
+    let span = parser.next_token().span;
+    let mut names = vec![parser.parse_identifier()?];
+    while parser.consume_token(&Token::Period) {
+        names.push(parser.parse_identifier()?);
+    }
+    let value = match names.len() {
+        1 => Expr::Identifier(names.remove(0)),
+        _ => Expr::CompoundIdentifier(names),
+    };
+    let mut prefix = TABLE;
+    if parser.parse_keywords(&[Keyword::PARTITION, Keyword::BY]) {
+        prefix = PARTITIONED_TABLE;
+        loop {
+            parser.parse_identifier()?;
+            // The next argument begins after a comma too: a column is followed by another comma
+            // or by the end, an argument by its parenthesis.
+            let [comma, _, after] = parser.peek_tokens::<3>();
+            if comma != Token::Comma || !matches!(after, Token::Comma | Token::RParen) {
+                break;
+            }
+            parser.next_token();
+        }
+    }
+    Ok(Expr::Prefixed {
+        prefix: Ident::with_span(span, prefix),
+        value: Box::new(value),
+    })
+}
+
+fn parse_sets(
+    parser: &mut Parser,
+    make: impl Fn(Vec<Vec<Expr>>) -> Expr,
+) -> Result<Expr, ParserError> {
+    parser.next_token();
+    parser.expect_token(&Token::LParen)?;
+    let sets = parser.parse_comma_separated(|parser| {
+        if !parser.consume_token(&Token::LParen) {
+            return Ok(vec![parser.parse_expr()?]);
+        }
+        if parser.consume_token(&Token::RParen) {
+            return Ok(vec![]);
+        }
+        let set = parser.parse_comma_separated(Parser::parse_expr)?;
+        parser.expect_token(&Token::RParen)?;
+        Ok(set)
+    })?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(make(sets))
+}

@@ -1,0 +1,540 @@
+//! From the [`Rel`]s of all queries to one [`Plan`].
+//!
+//! First every query says which columns of which table it needs, then each table becomes a source
+//! with those columns, then the steps become nodes over them. A step that only passes columns on
+//! becomes no node: [`Emitted::columns`] says where its columns are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use millstream_core::expr::{Expr, ExprKind};
+use millstream_core::plan::{
+    AggregateCall, EventTimeSpec, MetadataColumn, Node, NodeInput, Operator, PipelineOptions, Plan,
+    RowShape, SourcePlan, WindowAggregate, WindowSpec,
+};
+use millstream_core::{NodeId, SinkId, SourceId};
+
+use crate::catalog::{Catalog, Table, TableColumnKind};
+use crate::diagnostic::Result;
+use crate::rel::{GroupBy, Rel, Step, natural_name};
+use crate::settings::Settings;
+use crate::sinks::Sinks;
+
+/// A bound query and where its rows go.
+pub(crate) struct Query {
+    /// Its steps; with a sink, the columns are the sink's.
+    pub rel: Rel,
+    /// The table that it writes, by position; none for EXPLAIN of a query.
+    pub sink: Option<usize>,
+    /// What late rows say that dropped them.
+    pub name: String,
+}
+
+/// Makes the plan of `queries`.
+pub(crate) fn plan(
+    queries: &[Query],
+    catalog: &Catalog,
+    settings: &Settings,
+    options: PipelineOptions,
+) -> Result<Plan> {
+    let mut needs = Needs::default();
+    for query in queries {
+        needs.add(&query.rel, &all(&query.rel), false);
+    }
+    let mut sinks = Sinks::new(catalog);
+    let mut emitter = Emitter::default();
+    for query in queries {
+        if let Some(table) = query.sink {
+            sinks.results(table);
+        }
+    }
+    for table in &needs.order {
+        let columns = &needs.columns[table];
+        let declared = &catalog.tables[*table];
+        let (shape, positions) = shape(declared, columns);
+        let event_time = event_time(declared, &positions, settings)?;
+        let late = needs.windowed.contains(table) && event_time.is_some();
+        let id = SourceId(index(emitter.sources.len()));
+        emitter.positions.insert(*table, (id, positions));
+        emitter.sources.push(SourcePlan {
+            id,
+            table: declared.name.clone(),
+            connector: declared.connector.clone(),
+            shape,
+            event_time,
+            late_events: if late {
+                sinks.late_events(*table, settings)?
+            } else {
+                None
+            },
+            dead_letters: sinks.dead_letters(*table, settings)?,
+        });
+    }
+    for query in queries {
+        emitter.query.clone_from(&query.name);
+        let input = emitter.emit_root(&query.rel);
+        if let Some(table) = query.sink {
+            let sink = sinks.results(table);
+            let schema = sinks.schema(sink);
+            emitter.push(input, Operator::Sink(sink), schema);
+        }
+    }
+    Ok(Plan {
+        sources: emitter.sources,
+        nodes: emitter.nodes,
+        sinks: sinks.into_plans(),
+        options,
+    })
+}
+
+pub(crate) fn index(position: usize) -> u32 {
+    u32::try_from(position).expect("a script is not that long")
+}
+
+fn all(rel: &Rel) -> BTreeSet<usize> {
+    (0..rel.fields.len()).collect()
+}
+
+/// What all queries need of the tables.
+#[derive(Default)]
+struct Needs {
+    /// Tables in the order in which they are first read.
+    order: Vec<usize>,
+    /// Columns of each.
+    columns: BTreeMap<usize, BTreeSet<usize>>,
+    /// Tables whose rows a windowed query can drop as late.
+    windowed: BTreeSet<usize>,
+}
+
+impl Needs {
+    fn add(&mut self, rel: &Rel, needed: &BTreeSet<usize>, windowed: bool) {
+        let of_input = needs_of_input(rel, needed);
+        match &rel.step {
+            Step::Scan(table) => {
+                if !self.order.contains(table) {
+                    self.order.push(*table);
+                }
+                self.columns.entry(*table).or_default().extend(needed);
+                if windowed {
+                    self.windowed.insert(*table);
+                }
+            }
+            // Groups are never late: the rows that made them were on time.
+            Step::Aggregate(input, _) => self.add(input, &of_input, true),
+            Step::Filter(input, _) | Step::Project(input, _) | Step::Window(input, _) => {
+                self.add(input, &of_input, windowed);
+            }
+        }
+    }
+}
+
+/// The columns of a step's input that it needs so that `needed` can be put out.
+fn needs_of_input(rel: &Rel, needed: &BTreeSet<usize>) -> BTreeSet<usize> {
+    let mut columns = BTreeSet::new();
+    let mut read = |expr: &Expr| expr.for_each_column(&mut |index| columns.extend([index]));
+    match &rel.step {
+        Step::Scan(_) => {}
+        Step::Filter(_, predicate) => {
+            read(predicate);
+            columns.extend(needed);
+        }
+        Step::Project(_, exprs) => needed.iter().for_each(|index| read(&exprs[*index])),
+        Step::Window(input, window) => {
+            let width = input.fields.len();
+            columns.extend(needed.iter().filter(|index| **index < width));
+            if needed.iter().any(|index| *index >= width) {
+                columns.insert(window.time_column);
+            }
+        }
+        Step::Aggregate(_, group_by) => {
+            group_by.exprs().into_iter().for_each(&mut read);
+            columns.insert(group_by.window.time_column);
+        }
+    }
+    columns
+}
+
+impl GroupBy {
+    /// Every expression over the input.
+    fn exprs(&self) -> Vec<&Expr> {
+        let calls = self.calls.iter();
+        let of_calls = calls.flat_map(|call| call.argument.iter().chain(&call.filter));
+        self.keys.iter().chain(of_calls).collect()
+    }
+}
+
+/// The source's columns, and where each column of the table is among them.
+pub(crate) fn shape(table: &Table, needed: &BTreeSet<usize>) -> (RowShape, Vec<Option<usize>>) {
+    let mut needed = needed.clone();
+    needed.extend(table.watermark.as_ref().map(|watermark| watermark.column));
+    for column in needed.clone() {
+        if let TableColumnKind::Computed(expr) = &table.columns[column].kind {
+            expr.for_each_column(&mut |index| needed.extend([index]));
+        }
+    }
+    let mut positions = vec![None; table.columns.len()];
+    let mut next = 0;
+    let mut place = |column: usize, positions: &mut Vec<Option<usize>>| {
+        positions[column] = Some(next);
+        next += 1;
+    };
+    let mut decoded = vec![];
+    for column in &needed {
+        let declared = &table.columns[*column];
+        if declared.kind == TableColumnKind::Physical {
+            decoded.push(Field::new(&declared.name, declared.data_type.clone(), true));
+            place(*column, &mut positions);
+        }
+    }
+    let mut metadata = vec![];
+    for column in &needed {
+        let declared = &table.columns[*column];
+        if let TableColumnKind::Metadata { key, .. } = &declared.kind {
+            metadata.push(MetadataColumn {
+                name: declared.name.clone(),
+                key: key.clone(),
+                data_type: declared.data_type.clone(),
+            });
+            place(*column, &mut positions);
+        }
+    }
+    let mut computed = vec![];
+    for column in &needed {
+        let declared = &table.columns[*column];
+        if let TableColumnKind::Computed(expr) = &declared.kind {
+            let mut expr = expr.clone();
+            expr.map_columns(&|index| positions[index].expect("added to the needed ones"));
+            computed.push((declared.name.clone(), expr));
+            place(*column, &mut positions);
+        }
+    }
+    let decoded = Arc::new(Schema::new(decoded));
+    let shape = RowShape {
+        decoded,
+        metadata,
+        computed,
+    };
+    (shape, positions)
+}
+
+fn event_time(
+    table: &Table,
+    positions: &[Option<usize>],
+    settings: &Settings,
+) -> Result<Option<EventTimeSpec>> {
+    let Some(watermark) = &table.watermark else {
+        return Ok(None);
+    };
+    let of_all = settings.idle_timeout_ms()?;
+    let idle_timeout_ms = table.idle_timeout_ms.filter(|ms| *ms > 0).or(of_all);
+    Ok(Some(EventTimeSpec {
+        column: positions[watermark.column].expect("the watermark's column is always needed"),
+        delay_ms: watermark.delay_ms,
+        idle_timeout_ms,
+        allowed_lateness_ms: 0,
+    }))
+}
+
+/// Makes sources and nodes.
+#[derive(Default)]
+struct Emitter {
+    sources: Vec<SourcePlan>,
+    nodes: Vec<Node>,
+    /// For each table its source and where its columns are.
+    positions: BTreeMap<usize, (SourceId, Vec<Option<usize>>)>,
+    /// Name of the query that is emitted.
+    query: String,
+}
+
+/// Where the columns of a step are.
+struct Emitted {
+    input: NodeInput,
+    /// For each column of the step its position in `input`; none if nobody needs it.
+    columns: Vec<Option<usize>>,
+}
+
+impl Emitted {
+    fn position(&self, column: usize) -> usize {
+        self.columns[column].expect("whoever reads a column needs it")
+    }
+
+    /// `expr` over the columns of `input`, whose schema is given: names are those of there.
+    fn over(&self, expr: &Expr, schema: &Schema) -> Expr {
+        let mut expr = expr.clone();
+        expr.map_columns(&|index| self.position(index));
+        rename_columns(&mut expr, schema);
+        expr
+    }
+}
+
+fn rename_columns(expr: &mut Expr, schema: &Schema) {
+    if let ExprKind::Column { index, name } = &mut expr.kind {
+        name.clone_from(schema.field(*index).name());
+    }
+    for child in expr.children_mut() {
+        rename_columns(child, schema);
+    }
+}
+
+impl Emitter {
+    fn push(&mut self, input: NodeInput, operator: Operator, schema: SchemaRef) -> NodeInput {
+        let id = NodeId(index(self.nodes.len()));
+        self.nodes.push(Node {
+            id,
+            input,
+            operator,
+            schema,
+        });
+        NodeInput::Node(id)
+    }
+
+    fn schema(&self, input: NodeInput) -> SchemaRef {
+        match input {
+            NodeInput::Source(id) => self.sources[id.0 as usize].shape.schema(),
+            NodeInput::Node(id) => self.nodes[id.index()].schema.clone(),
+        }
+    }
+
+    /// Emits a whole query: its columns, all and in order.
+    fn emit_root(&mut self, rel: &Rel) -> NodeInput {
+        let emitted = self.emit(rel, &all(rel));
+        let schema = self.schema(emitted.input);
+        let in_place = |(index, (name, _)): (usize, &(String, DataType))| {
+            emitted.columns[index] == Some(index) && schema.field(index).name() == name
+        };
+        let same_width = schema.fields().len() == rel.fields.len();
+        if same_width && rel.fields.iter().enumerate().all(in_place) {
+            return emitted.input;
+        }
+        let exprs = (0..rel.fields.len()).map(|index| {
+            let position = emitted.position(index);
+            let field = schema.field(position);
+            Expr::column(position, field.name(), field.data_type().clone())
+        });
+        let exprs = exprs.collect();
+        self.push(
+            emitted.input,
+            Operator::Project(exprs),
+            schema_of(&rel.fields),
+        )
+    }
+
+    fn emit(&mut self, rel: &Rel, needed: &BTreeSet<usize>) -> Emitted {
+        let of_input = needs_of_input(rel, needed);
+        match &rel.step {
+            Step::Scan(table) => {
+                let (id, columns) = &self.positions[table];
+                Emitted {
+                    input: NodeInput::Source(*id),
+                    columns: columns.clone(),
+                }
+            }
+            Step::Filter(input, predicate) => {
+                let mut emitted = self.emit(input, &of_input);
+                let schema = self.schema(emitted.input);
+                let predicate = emitted.over(predicate, &schema);
+                emitted.input = self.push(emitted.input, Operator::Filter(predicate), schema);
+                emitted
+            }
+            Step::Project(input, exprs) => {
+                let emitted = self.emit(input, &of_input);
+                self.emit_project(&emitted, exprs, (needed, &rel.fields))
+            }
+            Step::Window(input, window) => {
+                let emitted = self.emit(input, &of_input);
+                self.emit_window(emitted, window, (needed, input.fields.len()))
+            }
+            Step::Aggregate(input, group_by) => {
+                let emitted = self.emit(input, &of_input);
+                self.emit_aggregate(&emitted, group_by, &rel.fields)
+            }
+        }
+    }
+
+    fn emit_project(
+        &mut self,
+        emitted: &Emitted,
+        exprs: &[Expr],
+        (needed, fields): (&BTreeSet<usize>, &[(String, DataType)]),
+    ) -> Emitted {
+        let mut columns = vec![None; exprs.len()];
+        if needed
+            .iter()
+            .all(|index| exprs[*index].as_column().is_some())
+        {
+            for index in needed {
+                let column = exprs[*index].as_column().expect("checked above");
+                columns[*index] = Some(emitted.position(column));
+            }
+            return Emitted {
+                input: emitted.input,
+                columns,
+            };
+        }
+        let input_schema = self.schema(emitted.input);
+        let kept = needed.iter().enumerate().map(|(position, index)| {
+            columns[*index] = Some(position);
+            (
+                fields[*index].clone(),
+                emitted.over(&exprs[*index], &input_schema),
+            )
+        });
+        let (fields, exprs): (Vec<_>, Vec<_>) = kept.unzip();
+        let schema = schema_of(&fields);
+        Emitted {
+            input: self.push(emitted.input, Operator::Project(exprs), schema),
+            columns,
+        }
+    }
+
+    fn emit_window(
+        &mut self,
+        emitted: Emitted,
+        window: &WindowSpec,
+        (needed, width): (&BTreeSet<usize>, usize),
+    ) -> Emitted {
+        let mut columns = emitted.columns.clone();
+        columns.extend([None; 3]);
+        if needed.iter().all(|index| *index < width) {
+            return Emitted {
+                input: emitted.input,
+                columns,
+            };
+        }
+        let schema = self.schema(emitted.input);
+        let time_column = emitted.position(window.time_column);
+        let mut fields: Vec<(String, DataType)> = schema
+            .fields()
+            .iter()
+            .map(|field| (field.name().clone(), field.data_type().clone()))
+            .collect();
+        let first = fields.len();
+        let timestamp = millstream_core::types::timestamp(3);
+        fields.push(("window_start".to_owned(), timestamp.clone()));
+        fields.push(("window_end".to_owned(), timestamp));
+        fields.push(("window_time".to_owned(), fields[time_column].1.clone()));
+        for part in 0..3 {
+            columns[width + part] = Some(first + part);
+        }
+        let window = WindowSpec {
+            time_column,
+            kind: window.kind.clone(),
+        };
+        let operator = Operator::AssignWindow(window);
+        Emitted {
+            input: self.push(emitted.input, operator, schema_of(&fields)),
+            columns,
+        }
+    }
+
+    fn emit_aggregate(
+        &mut self,
+        emitted: &Emitted,
+        group_by: &GroupBy,
+        fields: &[(String, DataType)],
+    ) -> Emitted {
+        let mut inputs = AggregateInputs::default();
+        let schema = self.schema(emitted.input);
+        let position = emitted.position(group_by.window.time_column);
+        let field = schema.field(position);
+        let time = Expr::column(position, field.name(), field.data_type().clone());
+        let time_column = inputs.add(time);
+        let mut add = |expr: &Expr| inputs.add(emitted.over(expr, &schema));
+        let keys: Vec<usize> = group_by.keys.iter().map(&mut add).collect();
+        let calls = group_by.calls.iter().map(|call| AggregateCall {
+            function: call.function,
+            argument: call.argument.as_ref().map(&mut add),
+            filter: call.filter.as_ref().map(&mut add),
+            distinct: call.distinct,
+            data_type: call.data_type.clone(),
+        });
+        let mut aggregate = WindowAggregate {
+            window: WindowSpec {
+                time_column,
+                kind: group_by.window.kind.clone(),
+            },
+            keys,
+            grouping_sets: group_by.sets.clone(),
+            aggregates: calls.collect(),
+            grouping_id: group_by.grouping_id,
+            query: self.query.clone(),
+        };
+        let input = match inputs.all_columns() {
+            Some(positions) => {
+                aggregate.map_columns(|column| positions[column]);
+                emitted.input
+            }
+            None => {
+                let schema = inputs.schema();
+                self.push(emitted.input, Operator::Project(inputs.exprs), schema)
+            }
+        };
+        let operator = Operator::WindowAggregate(aggregate);
+        Emitted {
+            input: self.push(input, operator, schema_of(fields)),
+            columns: (0..fields.len()).map(Some).collect(),
+        }
+    }
+}
+
+/// The columns that an aggregate reads, each once.
+#[derive(Default)]
+struct AggregateInputs {
+    exprs: Vec<Expr>,
+}
+
+impl AggregateInputs {
+    fn add(&mut self, expr: Expr) -> usize {
+        let known = self.exprs.iter().position(|known| *known == expr);
+        known.unwrap_or_else(|| {
+            self.exprs.push(expr);
+            self.exprs.len() - 1
+        })
+    }
+
+    /// Their positions in the input, if none has to be computed.
+    fn all_columns(&self) -> Option<Vec<usize>> {
+        self.exprs.iter().map(Expr::as_column).collect()
+    }
+
+    fn schema(&self) -> SchemaRef {
+        let mut fields: Vec<(String, DataType)> = vec![];
+        for (index, expr) in self.exprs.iter().enumerate() {
+            let name = natural_name(expr).filter(|name| fields.iter().all(|(n, _)| n != name));
+            let name = name.unwrap_or_else(|| format!("expr_{index}"));
+            fields.push((name, expr.data_type.clone()));
+        }
+        schema_of(&fields)
+    }
+}
+
+trait MapColumns {
+    /// Replaces each column of the input by another.
+    fn map_columns(&mut self, map: impl Fn(usize) -> usize);
+}
+
+impl MapColumns for WindowAggregate {
+    fn map_columns(&mut self, map: impl Fn(usize) -> usize) {
+        self.window.time_column = map(self.window.time_column);
+        for key in &mut self.keys {
+            *key = map(*key);
+        }
+        for call in &mut self.aggregates {
+            call.argument = call.argument.map(&map);
+            call.filter = call.filter.map(&map);
+        }
+    }
+}
+
+pub(crate) fn schema_of(fields: &[(String, DataType)]) -> SchemaRef {
+    let fields = fields
+        .iter()
+        .map(|(name, data_type)| Field::new(name, data_type.clone(), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The id of a sink at a position.
+pub(crate) fn sink_id(position: usize) -> SinkId {
+    SinkId(index(position))
+}

@@ -1,0 +1,304 @@
+//! Queries: from sqlparser's tree to [`Rel`]s. Views and subqueries are bound where they are named,
+//! so each use is a tree of its own.
+
+mod grouping;
+mod select;
+mod window;
+
+use arrow::datatypes::DataType;
+use sqlparser::ast::{self, Ident, SetExpr, Spanned, TableFactor};
+
+use crate::catalog::{Catalog, Named};
+use crate::diagnostic::{Fault, Place, Result};
+use crate::dialect::FlinkDialect;
+use crate::rel::Rel;
+use crate::scope::{Role, Scope, ScopeColumn};
+
+/// A bound query: rows, and what its columns are called.
+#[derive(Debug, Clone)]
+pub(crate) struct Bound {
+    /// The steps. It may have more columns than `scope`, never fewer.
+    pub rel: Rel,
+    /// The columns that a query over this one can name.
+    pub scope: Scope,
+}
+
+/// Binds queries against the tables and views declared so far.
+#[derive(Clone)]
+pub(crate) struct QueryBinder<'a> {
+    /// Tables and views.
+    pub catalog: &'a Catalog,
+    /// Where the types of casts are.
+    pub dialect: &'a FlinkDialect,
+    /// Queries named by WITH.
+    locals: Vec<(String, Bound)>,
+}
+
+impl<'a> QueryBinder<'a> {
+    /// A binder over `catalog`.
+    pub fn new(catalog: &'a Catalog, dialect: &'a FlinkDialect) -> Self {
+        Self {
+            catalog,
+            dialect,
+            locals: vec![],
+        }
+    }
+
+    /// Binds a whole query.
+    pub fn bind(&self, query: &ast::Query) -> Result<Bound> {
+        let place = query.span().start;
+        refuse_clauses(query, place)?;
+        let mut binder = self.clone();
+        if let Some(with) = &query.with {
+            if with.recursive {
+                return Err(Fault::unsupported(
+                    with.with_token.0.span,
+                    "`WITH RECURSIVE` is",
+                ));
+            }
+            for cte in &with.cte_tables {
+                let bound = binder.bind(&cte.query)?;
+                let columns: Vec<Ident> = cte
+                    .alias
+                    .columns
+                    .iter()
+                    .map(|column| column.name.clone())
+                    .collect();
+                let bound = rename(bound, &cte.alias.name, &columns)?;
+                binder.locals.push((cte.alias.name.value.clone(), bound));
+            }
+        }
+        match query.body.as_ref() {
+            SetExpr::Select(select) => binder.bind_select(select),
+            SetExpr::Query(query) => binder.bind(query),
+            SetExpr::SetOperation { op, right, .. } => {
+                Err(Fault::unsupported(right.span(), format!("`{op}` is")))
+            }
+            SetExpr::Values(_) => Err(Fault::unsupported(place, "`VALUES` is")),
+            _ => Err(Fault::unsupported(place, "this statement as a query is")),
+        }
+    }
+
+    /// Binds what stands after FROM.
+    fn bind_from(&self, from: &[ast::TableWithJoins], place: Place) -> Result<Bound> {
+        let [table] = from else {
+            return Err(match from {
+                [] => Fault::unsupported(place, "a SELECT without FROM is"),
+                [_, second, ..] => Fault::unsupported(second.span(), "a join (`,` in FROM) is"),
+                [_] => unreachable!("matched above"),
+            });
+        };
+        if let Some(join) = table.joins.first() {
+            let place = join.relation.span();
+            return Err(match &join.relation {
+                TableFactor::UNNEST { .. } => Fault::unsupported(place, "`UNNEST` is"),
+                TableFactor::Table {
+                    name,
+                    args: Some(_),
+                    ..
+                } => Fault::unsupported(place, format!("a join with function `{name}` is")),
+                TableFactor::Table {
+                    version: Some(_), ..
+                } => Fault::unsupported(place, "a lookup join (`FOR SYSTEM_TIME AS OF`) is"),
+                _ => Fault::unsupported(place, "a join is"),
+            });
+        }
+        self.bind_factor(&table.relation)
+    }
+
+    fn bind_factor(&self, factor: &TableFactor) -> Result<Bound> {
+        let place = factor.span().start;
+        match factor {
+            TableFactor::Table {
+                name,
+                alias,
+                args: None,
+                version,
+                sample,
+                ..
+            } => {
+                if version.is_some() {
+                    return Err(Fault::unsupported(place, "`FOR SYSTEM_TIME AS OF` is"));
+                }
+                if sample.is_some() {
+                    return Err(Fault::unsupported(place, "`TABLESAMPLE` is"));
+                }
+                let name = bare_name(name)?;
+                let bound = self.bind_table(name)?;
+                with_alias(bound, alias.as_ref())
+            }
+            TableFactor::Table {
+                name,
+                alias,
+                args: Some(args),
+                ..
+            } => {
+                let name = bare_name(name)?;
+                let bound = self.bind_window_function(name, &args.args)?;
+                with_alias(bound, alias.as_ref())
+            }
+            TableFactor::TableFunction { expr, alias } => {
+                let bound = self.bind_table_function(expr, place)?;
+                with_alias(bound, alias.as_ref())
+            }
+            TableFactor::Derived {
+                lateral: false,
+                subquery,
+                alias,
+                ..
+            } => {
+                let mut bound = self.bind(subquery)?;
+                for column in &mut bound.scope.columns {
+                    column.table = None;
+                }
+                with_alias(bound, alias.as_ref())
+            }
+            TableFactor::Derived { .. } | TableFactor::Function { .. } => {
+                Err(Fault::unsupported(place, "`LATERAL` is"))
+            }
+            TableFactor::UNNEST { .. } => Err(Fault::unsupported(place, "`UNNEST` is")),
+            TableFactor::NestedJoin {
+                table_with_joins, ..
+            } => self.bind_from(std::slice::from_ref(table_with_joins), place),
+            TableFactor::MatchRecognize { .. } => {
+                Err(Fault::unsupported(place, "`MATCH_RECOGNIZE` is"))
+            }
+            _ => Err(Fault::unsupported(place, "this in FROM is")),
+        }
+    }
+
+    /// Binds a table, a view or a query named by WITH.
+    fn bind_table(&self, name: &Ident) -> Result<Bound> {
+        let mut bound = match self
+            .locals
+            .iter()
+            .rev()
+            .find(|(known, _)| *known == name.value)
+        {
+            Some((_, bound)) => bound.clone(),
+            None => match self.catalog.find(&name.value) {
+                Some(Named::View(bound)) => bound.clone(),
+                Some(Named::Table(index)) => self.scan(index, name)?,
+                None => {
+                    let locals = self.locals.iter().map(|(name, _)| name.as_str());
+                    let known = self.catalog.names().chain(locals);
+                    let message = format!("unknown table or view `{}`", name.value);
+                    return Err(Fault::at(name.span, message).near(&name.value, known));
+                }
+            },
+        };
+        for column in &mut bound.scope.columns {
+            column.table = Some(name.value.clone());
+        }
+        Ok(bound)
+    }
+
+    fn scan(&self, index: usize, name: &Ident) -> Result<Bound> {
+        let table = &self.catalog.tables[index];
+        if !table.info.is_source {
+            let message = format!(
+                "table `{}` cannot be read: connector `{}` only writes",
+                name.value, table.info.name
+            );
+            return Err(Fault::at(name.span, message));
+        }
+        let time = table.watermark.as_ref().map(|watermark| watermark.column);
+        let columns = table
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(index, column)| ScopeColumn {
+                table: None,
+                name: column.name.clone(),
+                data_type: column.data_type.clone(),
+                role: if time == Some(index) {
+                    Role::EventTime
+                } else {
+                    Role::Plain
+                },
+                place: name.span.start,
+            });
+        let scope = Scope {
+            columns: columns.collect(),
+        };
+        Ok(Bound {
+            rel: Rel::scan(index, fields(&scope)),
+            scope,
+        })
+    }
+}
+
+fn fields(scope: &Scope) -> Vec<(String, DataType)> {
+    let columns = scope.columns.iter();
+    columns
+        .map(|column| (column.name.clone(), column.data_type.clone()))
+        .collect()
+}
+
+fn refuse_clauses(query: &ast::Query, place: Place) -> Result<()> {
+    if let Some(order_by) = &query.order_by {
+        return Err(Fault::unsupported(order_by.span(), "`ORDER BY` is"));
+    }
+    if let Some(limit) = &query.limit_clause {
+        let place = match limit.span().start {
+            start if start.line == 0 => place,
+            start => start,
+        };
+        return Err(Fault::unsupported(place, "`LIMIT` is"));
+    }
+    if query.fetch.is_some() {
+        return Err(Fault::unsupported(place, "`FETCH` is"));
+    }
+    let other = query.for_clause.is_some()
+        || !query.locks.is_empty()
+        || query.settings.is_some()
+        || query.format_clause.is_some()
+        || !query.pipe_operators.is_empty();
+    match other {
+        true => Err(Fault::unsupported(place, "a clause after the query is")),
+        false => Ok(()),
+    }
+}
+
+/// A name without catalog or database.
+fn bare_name(name: &ast::ObjectName) -> Result<&Ident> {
+    match name.0.as_slice() {
+        [ast::ObjectNamePart::Identifier(name)] => Ok(name),
+        _ => {
+            let fault = Fault::unsupported(name.span(), "a name with a catalog or database is");
+            Err(fault.help("use the table's bare name"))
+        }
+    }
+}
+
+fn with_alias(bound: Bound, alias: Option<&ast::TableAlias>) -> Result<Bound> {
+    let Some(alias) = alias else {
+        return Ok(bound);
+    };
+    let columns: Vec<Ident> = alias
+        .columns
+        .iter()
+        .map(|column| column.name.clone())
+        .collect();
+    rename(bound, &alias.name, &columns)
+}
+
+/// Gives the rows a name and, unless `columns` is empty, the columns too.
+pub(crate) fn rename(mut bound: Bound, name: &Ident, columns: &[Ident]) -> Result<Bound> {
+    let found = bound.scope.columns.len();
+    if !columns.is_empty() && columns.len() != found {
+        let message = format!(
+            "`{}` has {found} columns, found {} names",
+            name.value,
+            columns.len()
+        );
+        return Err(Fault::at(columns[0].span, message));
+    }
+    for column in &mut bound.scope.columns {
+        column.table = Some(name.value.clone());
+    }
+    for (column, name) in bound.scope.columns.iter_mut().zip(columns) {
+        column.name.clone_from(&name.value);
+    }
+    Ok(bound)
+}

@@ -1,0 +1,219 @@
+//! `SELECT`: FROM, WHERE, then either a projection or an aggregation.
+
+use millstream_core::expr::Expr;
+use sqlparser::ast::{
+    self, GroupByExpr, SelectItem, SelectItemQualifiedWildcardKind, Spanned,
+    WildcardAdditionalOptions,
+};
+
+use crate::diagnostic::{Fault, Place, Result};
+use crate::expr::ExprBinder;
+use crate::expr::aggregate::is_aggregate;
+use crate::query::{Bound, QueryBinder};
+use crate::rel::natural_name;
+use crate::scope::{Role, Scope, ScopeColumn};
+
+/// A column of a select list.
+pub(super) struct Item<'a> {
+    /// Its alias.
+    pub alias: Option<&'a str>,
+    /// What it computes.
+    pub source: ItemSource<'a>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// What a column of a select list computes.
+pub(super) enum ItemSource<'a> {
+    /// An expression.
+    Expr(&'a ast::Expr),
+    /// A column, from `*`.
+    Column(usize),
+}
+
+impl QueryBinder<'_> {
+    /// Binds a SELECT.
+    pub(super) fn bind_select(&self, select: &ast::Select) -> Result<Bound> {
+        let place = select.select_token.0.span.start;
+        refuse_clauses(select, place)?;
+        let mut input = self.bind_from(&select.from, place)?;
+        if let Some(predicate) = &select.selection {
+            let mut binder = ExprBinder::scalar(&input.scope, self.dialect, "WHERE");
+            binder.start = place;
+            let predicate = binder.condition(predicate)?;
+            input.rel = input.rel.filter(predicate);
+        }
+        let items = items(&select.projection, &input.scope)?;
+        let grouped = match &select.group_by {
+            GroupByExpr::All(_) => {
+                return Err(Fault::unsupported(place, "`GROUP BY ALL` is"));
+            }
+            GroupByExpr::Expressions(exprs, modifiers) => {
+                if !modifiers.is_empty() {
+                    let what = "`GROUP BY … WITH` and GROUPING SETS without a comma before are";
+                    return Err(Fault::unsupported(exprs[0].span(), what));
+                }
+                exprs.as_slice()
+            }
+        };
+        if !grouped.is_empty() {
+            return self.bind_grouped(input, grouped, &items, select.having.as_ref());
+        }
+        if let Some(having) = &select.having {
+            return Err(Fault::at(having.span(), "HAVING without GROUP BY"));
+        }
+        if let Some(place) = items.iter().find_map(aggregate_place) {
+            let fault = Fault::unsupported(place, "an aggregation without a window is");
+            return Err(
+                fault.help("read TABLE(TUMBLE(…)) and group by window_start and window_end")
+            );
+        }
+        self.bind_projection(input, &items)
+    }
+
+    fn bind_projection(&self, input: Bound, items: &[Item<'_>]) -> Result<Bound> {
+        let Bound { rel, scope } = input;
+        let mut columns = vec![];
+        let mut exprs = vec![];
+        for (position, item) in items.iter().enumerate() {
+            let expr = match item.source {
+                ItemSource::Column(index) => scope.column(index),
+                ItemSource::Expr(expr) => {
+                    let mut binder = ExprBinder::scalar(&scope, self.dialect, "SELECT");
+                    binder.start = item.place;
+                    binder.bind(expr)?
+                }
+            };
+            let role = expr
+                .as_column()
+                .map_or(Role::Plain, |index| scope.columns[index].role);
+            columns.push(item.column(position, &expr, role));
+            exprs.push(expr);
+        }
+        Ok(project(rel, columns, exprs))
+    }
+}
+
+/// `rel` with `exprs` as columns.
+pub(super) fn project(rel: crate::rel::Rel, columns: Vec<ScopeColumn>, exprs: Vec<Expr>) -> Bound {
+    let names = columns.iter().map(|column| column.name.clone());
+    let rel = rel.project(names.zip(exprs).collect());
+    Bound {
+        rel,
+        scope: Scope { columns },
+    }
+}
+
+impl Item<'_> {
+    /// The column that it becomes.
+    pub fn column(&self, position: usize, expr: &Expr, role: Role) -> ScopeColumn {
+        let alias = self.alias.map(str::to_owned);
+        let name = alias.or_else(|| natural_name(expr));
+        ScopeColumn {
+            table: None,
+            name: name.unwrap_or_else(|| format!("EXPR${position}")),
+            data_type: expr.data_type.clone(),
+            role,
+            place: self.place,
+        }
+    }
+}
+
+fn items<'a>(projection: &'a [SelectItem], scope: &Scope) -> Result<Vec<Item<'a>>> {
+    let mut items = vec![];
+    for item in projection {
+        let place = item.span().start;
+        let (alias, expr) = match item {
+            SelectItem::UnnamedExpr(expr) => (None, expr),
+            SelectItem::ExprWithAlias { expr, alias } => (Some(alias.value.as_str()), expr),
+            SelectItem::Wildcard(options) => {
+                let place = options.wildcard_token.0.span.start;
+                refuse_options(options, place)?;
+                items.extend(wildcard(scope.columns_of(None)?, place));
+                continue;
+            }
+            SelectItem::QualifiedWildcard(kind, options) => {
+                refuse_options(options, place)?;
+                let SelectItemQualifiedWildcardKind::ObjectName(name) = kind else {
+                    return Err(Fault::unsupported(place, "`.*` after an expression is"));
+                };
+                let indices = scope.columns_of(Some(super::bare_name(name)?))?;
+                items.extend(wildcard(indices, place));
+                continue;
+            }
+        };
+        items.push(Item {
+            alias,
+            source: ItemSource::Expr(expr),
+            place,
+        });
+    }
+    Ok(items)
+}
+
+fn wildcard<'a>(indices: Vec<usize>, place: Place) -> impl Iterator<Item = Item<'a>> {
+    indices.into_iter().map(move |index| Item {
+        alias: None,
+        source: ItemSource::Column(index),
+        place,
+    })
+}
+
+fn refuse_options(options: &WildcardAdditionalOptions, place: Place) -> Result<()> {
+    let plain = options.opt_ilike.is_none()
+        && options.opt_exclude.is_none()
+        && options.opt_except.is_none()
+        && options.opt_replace.is_none()
+        && options.opt_rename.is_none();
+    match plain {
+        true => Ok(()),
+        false => Err(Fault::unsupported(
+            place,
+            "`*` with EXCEPT, REPLACE or RENAME is",
+        )),
+    }
+}
+
+fn refuse_clauses(select: &ast::Select, place: Place) -> Result<()> {
+    if select.distinct.is_some() {
+        return Err(Fault::unsupported(place, "`SELECT DISTINCT` is"));
+    }
+    if let Some(qualify) = &select.qualify {
+        return Err(Fault::unsupported(qualify.span(), "`QUALIFY` is"));
+    }
+    if let Some(window) = select.named_window.first() {
+        return Err(Fault::unsupported(window.span(), "`WINDOW` is"));
+    }
+    let other = select.top.is_some()
+        || select.into.is_some()
+        || !select.lateral_views.is_empty()
+        || select.prewhere.is_some()
+        || !select.connect_by.is_empty()
+        || !select.cluster_by.is_empty()
+        || !select.distribute_by.is_empty()
+        || !select.sort_by.is_empty()
+        || select.value_table_mode.is_some();
+    match other {
+        true => Err(Fault::unsupported(place, "a clause of this SELECT is")),
+        false => Ok(()),
+    }
+}
+
+/// Where an item calls an aggregate function.
+fn aggregate_place(item: &Item<'_>) -> Option<Place> {
+    let ItemSource::Expr(expr) = item.source else {
+        return None;
+    };
+    let mut place = None;
+    let _ = ast::visit_expressions(expr, |expr| {
+        if let ast::Expr::Function(function) = expr
+            && function.over.is_none()
+            && is_aggregate(&function.name.to_string().to_uppercase())
+        {
+            place = Some(function.name.span().start);
+            return std::ops::ControlFlow::Break(());
+        }
+        std::ops::ControlFlow::Continue(())
+    });
+    place
+}

@@ -1,0 +1,272 @@
+//! Queries as trees of relational steps, before columns that nobody reads are dropped.
+//!
+//! A [`Rel`] knows the names and types of all its columns; expressions refer to the columns of the
+//! input by position. `emit` turns the trees of all queries into the nodes of one plan.
+
+use arrow::datatypes::DataType;
+use millstream_core::expr::{BinaryOp, Expr, ExprKind};
+use millstream_core::plan::{WindowKind, WindowSpec};
+use millstream_core::types::timestamp;
+
+use crate::expr::aggregate::BoundAggregate;
+use crate::types::convert;
+
+/// One step and what it puts out.
+#[derive(Debug, Clone)]
+pub(crate) struct Rel {
+    /// What it does.
+    pub step: Step,
+    /// Names and types of its columns.
+    pub fields: Vec<(String, DataType)>,
+}
+
+/// What a [`Rel`] does.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// Reads a table, all columns as declared.
+    Scan(usize),
+    /// Keeps rows for which the expression is true.
+    Filter(Box<Rel>, Expr),
+    /// Computes the columns.
+    Project(Box<Rel>, Vec<Expr>),
+    /// Appends the window's start, end and time.
+    Window(Box<Rel>, WindowSpec),
+    /// Groups by window and keys. Columns: start, end, time, keys, calls, and perhaps the
+    /// grouping id.
+    Aggregate(Box<Rel>, GroupBy),
+}
+
+/// A windowed GROUP BY over the rows of its input.
+#[derive(Debug, Clone)]
+pub(crate) struct GroupBy {
+    /// The window.
+    pub window: WindowSpec,
+    /// Expressions to group by, besides the window.
+    pub keys: Vec<Expr>,
+    /// Indices into `keys`.
+    pub sets: Vec<Vec<usize>>,
+    /// What is computed.
+    pub calls: Vec<BoundAggregate>,
+    /// Whether the grouping id is put out.
+    pub grouping_id: bool,
+}
+
+impl Rel {
+    /// Reads table `index`.
+    pub fn scan(index: usize, fields: Vec<(String, DataType)>) -> Self {
+        Self {
+            step: Step::Scan(index),
+            fields,
+        }
+    }
+
+    /// Keeps rows for which `predicate` is true, as near to the source as it goes.
+    #[must_use]
+    pub fn filter(self, predicate: Expr) -> Self {
+        let predicate = match predicate.kind {
+            // As in Flink, what is false already keeps the rest from failing: `n <> 0 AND 1 / n > x`.
+            ExprKind::Binary {
+                op: BinaryOp::And,
+                left,
+                right,
+            } if can_fail(&right) => return self.filter(*left).filter(*right),
+            kind => Expr { kind, ..predicate },
+        };
+        let fields = self.fields.clone();
+        let step = match self.step {
+            Step::Filter(input, first) if !can_fail(&predicate) => {
+                let both = Expr::binary(BinaryOp::And, first, predicate, DataType::Boolean);
+                Step::Filter(input, both)
+            }
+            // Rows that are not kept need no window.
+            Step::Window(input, window) if reads_only(&predicate, input.fields.len()) => {
+                Step::Window(Box::new(input.filter(predicate)), window)
+            }
+            Step::Project(input, exprs) if reads_columns(&predicate, &exprs) => {
+                let mut predicate = predicate;
+                substitute(&mut predicate, &exprs);
+                Step::Project(Box::new(input.filter(predicate)), exprs)
+            }
+            step => {
+                let input = Self {
+                    step,
+                    fields: self.fields,
+                };
+                Step::Filter(Box::new(input), predicate)
+            }
+        };
+        Self { step, fields }
+    }
+
+    /// Computes `columns`. A projection of a projection becomes one where nothing is computed
+    /// twice by that.
+    #[must_use]
+    pub fn project(self, columns: Vec<(String, Expr)>) -> Self {
+        let fields = columns
+            .iter()
+            .map(|(name, expr)| (name.clone(), expr.data_type.clone()))
+            .collect();
+        let mut exprs: Vec<Expr> = columns.into_iter().map(|(_, expr)| expr).collect();
+        let step = match self.step {
+            Step::Project(input, inner) if computes_once(&exprs, &inner) => {
+                for expr in &mut exprs {
+                    substitute(expr, &inner);
+                }
+                Step::Project(input, exprs)
+            }
+            step => {
+                let input = Self {
+                    step,
+                    fields: self.fields,
+                };
+                Step::Project(Box::new(input), exprs)
+            }
+        };
+        Self { step, fields }
+    }
+
+    /// Appends a window's columns.
+    #[must_use]
+    pub fn window(self, window: WindowSpec) -> Self {
+        let time_type = self.fields[window.time_column].1.clone();
+        let mut fields = self.fields.clone();
+        fields.extend(window_fields(time_type));
+        Self {
+            step: Step::Window(Box::new(self), window),
+            fields,
+        }
+    }
+
+    /// Groups by window and keys.
+    #[must_use]
+    pub fn aggregate(self, group_by: GroupBy) -> Self {
+        let time_type = self.fields[group_by.window.time_column].1.clone();
+        let mut fields: Vec<(String, DataType)> = window_fields(time_type).into();
+        for (index, key) in group_by.keys.iter().enumerate() {
+            let name = natural_name(key).unwrap_or_else(|| format!("key_{index}"));
+            fields.push((name, key.data_type.clone()));
+        }
+        for call in &group_by.calls {
+            let name = unused_name(&call.name(), &fields);
+            fields.push((name, call.data_type.clone()));
+        }
+        if group_by.grouping_id {
+            fields.push(("grouping_id".to_owned(), DataType::Int64));
+        }
+        Self {
+            step: Step::Aggregate(Box::new(self), group_by),
+            fields,
+        }
+    }
+
+    /// The window that made `column` (a window's start, end or time), over an event-time column
+    /// that is carried up to here if it is not there.
+    pub fn window_of(&mut self, column: usize) -> Option<WindowSpec> {
+        match &mut self.step {
+            Step::Scan(_) => None,
+            Step::Filter(input, _) => {
+                let window = input.window_of(column);
+                self.fields.clone_from(&input.fields);
+                window
+            }
+            Step::Window(input, window) => (column >= input.fields.len()).then(|| window.clone()),
+            Step::Aggregate(_, group_by) => {
+                // The window's time is in the window, so grouping by it gives the same windows.
+                let kind: WindowKind = group_by.window.kind.clone();
+                (column < 3).then_some(WindowSpec {
+                    time_column: 2,
+                    kind,
+                })
+            }
+            Step::Project(input, exprs) => {
+                let window = input.window_of(exprs[column].as_column()?)?;
+                let carried = |expr: &Expr| expr.as_column() == Some(window.time_column);
+                let time_column = exprs.iter().position(carried).unwrap_or_else(|| {
+                    let (name, data_type) = input.fields[window.time_column].clone();
+                    exprs.push(Expr::column(window.time_column, &name, data_type.clone()));
+                    self.fields.push((name, data_type));
+                    exprs.len() - 1
+                });
+                Some(WindowSpec {
+                    time_column,
+                    kind: window.kind,
+                })
+            }
+        }
+    }
+}
+
+fn window_fields(time_type: DataType) -> [(String, DataType); 3] {
+    [
+        ("window_start".to_owned(), timestamp(3)),
+        ("window_end".to_owned(), timestamp(3)),
+        ("window_time".to_owned(), time_type),
+    ]
+}
+
+/// The name that an expression has by itself.
+pub(crate) fn natural_name(expr: &Expr) -> Option<String> {
+    match &expr.kind {
+        ExprKind::Column { name, .. } | ExprKind::Field { name, .. } => Some(name.clone()),
+        _ => None,
+    }
+}
+
+fn unused_name(name: &str, fields: &[(String, DataType)]) -> String {
+    let used = |name: &str| fields.iter().any(|(field, _)| field == name);
+    if !used(name) {
+        return name.to_owned();
+    }
+    let mut numbered = (2..).map(|number| format!("{name}_{number}"));
+    numbered
+        .find(|name| !used(name))
+        .expect("there is always another number")
+}
+
+/// Whether there are values for which it has no result.
+fn can_fail(expr: &Expr) -> bool {
+    let fails = match &expr.kind {
+        ExprKind::Binary { op, .. } => matches!(op, BinaryOp::Divide | BinaryOp::Modulo),
+        ExprKind::Cast { input, safe } => !safe && input.data_type == DataType::Utf8,
+        _ => false,
+    };
+    fails || expr.children().into_iter().any(can_fail)
+}
+
+fn reads_only(expr: &Expr, columns: usize) -> bool {
+    let mut only = true;
+    expr.for_each_column(&mut |index| only &= index < columns);
+    only
+}
+
+/// Whether `outer` reads only columns that `inner` passes on as they are.
+fn reads_columns(outer: &Expr, inner: &[Expr]) -> bool {
+    let mut only = true;
+    outer.for_each_column(&mut |index| only &= inner[index].as_column().is_some());
+    only
+}
+
+fn computes_once(outer: &[Expr], inner: &[Expr]) -> bool {
+    let mut reads = vec![0usize; inner.len()];
+    for expr in outer {
+        expr.for_each_column(&mut |index| reads[index] += 1);
+    }
+    let mut pairs = inner.iter().zip(&reads);
+    pairs.all(|(expr, reads)| *reads <= 1 || expr.children().is_empty())
+}
+
+/// Replaces each column by what `inner` computes for it. Constants that meet a cast are converted.
+fn substitute(expr: &mut Expr, inner: &[Expr]) {
+    if let Some(index) = expr.as_column() {
+        *expr = inner[index].clone();
+        return;
+    }
+    for child in expr.children_mut() {
+        substitute(child, inner);
+    }
+    if let ExprKind::Cast { input, safe: false } = &expr.kind
+        && let ExprKind::Literal(_) = input.kind
+    {
+        *expr = convert((**input).clone(), &expr.data_type);
+    }
+}

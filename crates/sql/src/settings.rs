@@ -1,0 +1,349 @@
+//! SET: what a script, and settings given beside it, say about the pipeline and its tables.
+//!
+//! Flink's keys that decide nothing here are accepted and kept for the record; so the same file
+//! runs on both. Keys that begin with `millstream.` are all known, so a slip in one is an error.
+
+use std::collections::BTreeMap;
+
+use millstream_core::plan::PipelineOptions;
+use millstream_core::quantity::duration_ms;
+
+use crate::ast::Text;
+use crate::catalog::Catalog;
+use crate::diagnostic::{Fault, Origin, Result};
+
+const EPOCH_INTERVAL: &str = "execution.checkpointing.interval";
+const PARALLELISM: &str = "parallelism.default";
+const NAME: &str = "pipeline.name";
+const TIME_ZONE: &str = "table.local-time-zone";
+const IDLE_TIMEOUT: &str = "table.exec.source.idle-timeout";
+const PREFIX: &str = "millstream.";
+const BATCH_ROWS: &str = "millstream.batch-rows";
+const LATENESS: &str = "allowed-lateness";
+const LATE_EVENTS: &str = "late-events";
+const DEAD_LETTERS: &str = "dead-letters";
+const OF_TABLES: [&str; 3] = [LATENESS, LATE_EVENTS, DEAD_LETTERS];
+
+const EPOCH_INTERVAL_MS: u64 = 1_000;
+const EPOCH_INTERVAL_MS_MIN: u64 = 10;
+const BATCH_ROWS_DEFAULT: usize = 8_192;
+const BATCH_ROWS_MAX: usize = 1 << 20;
+const PARALLELISM_MAX: u32 = 1_024;
+
+/// Beginnings of Flink's own keys.
+const FLINK: [&str; 12] = [
+    "execution.",
+    "table.",
+    "pipeline.",
+    "state.",
+    "parallelism.",
+    "sql-client.",
+    "restart-strategy",
+    "taskmanager.",
+    "jobmanager.",
+    "rest.",
+    "metrics.",
+    "cluster.",
+];
+
+/// A value and where it was set.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    /// The value.
+    pub value: String,
+    /// Where.
+    pub place: Origin,
+}
+
+/// All settings, the last of each key.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    values: BTreeMap<String, Setting>,
+}
+
+/// Where rows go that are not results.
+#[derive(Debug, Clone)]
+pub(crate) enum Target {
+    /// Nothing was set.
+    Default,
+    /// `'none'`: they are only counted.
+    None,
+    /// A declared table, by position.
+    Table(usize, Origin),
+}
+
+impl Settings {
+    /// Takes what a SET statement says.
+    pub fn set(&mut self, key: &Text, value: &Text) -> Result<()> {
+        let setting = Setting {
+            value: value.value.clone(),
+            place: Origin::Text(value.place),
+        };
+        check_key(&key.value, &Origin::Text(key.place))?;
+        self.values.insert(key.value.clone(), setting);
+        Ok(())
+    }
+
+    /// Takes what is given beside the script; it wins.
+    pub fn override_with(&mut self, settings: &BTreeMap<String, String>) -> Result<()> {
+        for (key, value) in settings {
+            let place = Origin::Setting(key.clone());
+            check_key(key, &place)?;
+            let value = value.clone();
+            self.values.insert(key.clone(), Setting { value, place });
+        }
+        Ok(())
+    }
+
+    /// The options of the pipeline; `file` names it unless a setting does.
+    pub fn pipeline(&self, file: &str) -> Result<PipelineOptions> {
+        if let Some(zone) = self.values.get(TIME_ZONE)
+            && !["UTC", "Z", "Etc/UTC", "GMT"].contains(&zone.value.as_str())
+        {
+            let message = format!("time zone `{}` is", zone.value);
+            return Err(Fault::unsupported(&zone.place, message).help("expected `UTC`"));
+        }
+        let name = self.values.get(NAME).map(|name| name.value.clone());
+        let epoch_interval_ms = match self.values.get(EPOCH_INTERVAL) {
+            None => EPOCH_INTERVAL_MS,
+            Some(setting) => {
+                let ms = duration(setting)?;
+                let least = format!("at least {EPOCH_INTERVAL_MS_MIN} ms");
+                in_range(setting, ms, (EPOCH_INTERVAL_MS_MIN, u64::MAX), &least)?
+            }
+        };
+        let parallelism = self.number(PARALLELISM, (1, PARALLELISM_MAX.into()))?;
+        let batch_rows = self.number(BATCH_ROWS, (1, BATCH_ROWS_MAX as u64))?;
+        Ok(PipelineOptions {
+            name: name.unwrap_or_else(|| stem(file)),
+            epoch_interval_ms,
+            parallelism: parallelism.map(|n| u32::try_from(n).expect("checked to be at most 1024")),
+            batch_rows: batch_rows.map_or(BATCH_ROWS_DEFAULT, |rows| {
+                usize::try_from(rows).expect("checked to be at most 2^20")
+            }),
+            settings: self
+                .values
+                .iter()
+                .map(|(key, setting)| (key.clone(), setting.value.clone()))
+                .collect(),
+        })
+    }
+
+    /// `table.exec.source.idle-timeout`; 0 is none.
+    pub fn idle_timeout_ms(&self) -> Result<Option<u64>> {
+        let timeout = self.values.get(IDLE_TIMEOUT).map(duration).transpose()?;
+        Ok(timeout.filter(|ms| *ms > 0))
+    }
+
+    /// Fails for a setting of a table that is not declared, or that is not supported.
+    pub fn check_tables(&self, catalog: &Catalog) -> Result<()> {
+        for (key, setting) in &self.values {
+            let Some((table, what)) = of_table(key) else {
+                continue;
+            };
+            if catalog.table(table).is_none() {
+                let message = format!("`{key}`: unknown table `{table}`");
+                let known = catalog.tables.iter().map(|table| table.name.as_str());
+                return Err(Fault::at(&setting.place, message).near(table, known));
+            }
+            if what == LATENESS && duration(setting)? > 0 {
+                let message = format!("allowed lateness of {} is", setting.value);
+                return Err(Fault::unsupported(&setting.place, message).help("expected `0 s`"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the late rows of `table` go.
+    pub fn late_events(&self, table: &str, catalog: &Catalog) -> Result<Target> {
+        self.target(table, LATE_EVENTS, catalog)
+    }
+
+    /// Where the undecodable records of `table` go.
+    pub fn dead_letters(&self, table: &str, catalog: &Catalog) -> Result<Target> {
+        self.target(table, DEAD_LETTERS, catalog)
+    }
+
+    fn target(&self, table: &str, what: &str, catalog: &Catalog) -> Result<Target> {
+        let key = format!("{PREFIX}{table}.{what}");
+        let Some(setting) = self.values.get(&key) else {
+            return Ok(Target::Default);
+        };
+        if setting.value == "none" {
+            return Ok(Target::None);
+        }
+        match catalog.table(&setting.value) {
+            Some(index) => Ok(Target::Table(index, setting.place.clone())),
+            None => {
+                let message = format!("`{key}`: unknown table `{}`", setting.value);
+                let tables = catalog.tables.iter().map(|table| table.name.as_str());
+                let known = tables.chain(["none"]);
+                Err(Fault::at(&setting.place, message).near(&setting.value, known))
+            }
+        }
+    }
+
+    fn number(&self, key: &str, range: (u64, u64)) -> Result<Option<u64>> {
+        let Some(setting) = self.values.get(key) else {
+            return Ok(None);
+        };
+        let (least, most) = range;
+        let expected = format!("a number from {least} to {most}");
+        let number = setting.value.trim().parse().unwrap_or(u64::MAX);
+        in_range(setting, number, range, &expected).map(Some)
+    }
+}
+
+fn in_range(
+    setting: &Setting,
+    number: u64,
+    (least, most): (u64, u64),
+    expected: &str,
+) -> Result<u64> {
+    if (least..=most).contains(&number) {
+        return Ok(number);
+    }
+    let message = format!("found `{}`, expected {expected}", setting.value);
+    Err(Fault::at(&setting.place, message))
+}
+
+fn duration(setting: &Setting) -> Result<u64> {
+    duration_ms(&setting.value).map_err(|error| Fault::at(&setting.place, error.to_string()))
+}
+
+/// Table and what is set, of `millstream.<table>.<what>`.
+fn of_table(key: &str) -> Option<(&str, &str)> {
+    let (table, what) = key.strip_prefix(PREFIX)?.rsplit_once('.')?;
+    OF_TABLES.contains(&what).then_some((table, what))
+}
+
+fn check_key(key: &str, place: &Origin) -> Result<()> {
+    if key == BATCH_ROWS || of_table(key).is_some() {
+        return Ok(());
+    }
+    let fault = Fault::at(place, format!("unknown setting `{key}`"));
+    if let Some(rest) = key.strip_prefix(PREFIX) {
+        return Err(match rest.rsplit_once('.') {
+            Some((table, what)) => {
+                let known = OF_TABLES.map(|what| format!("{PREFIX}{table}.{what}"));
+                let near = crate::diagnostic::nearest(what, &OF_TABLES);
+                match near {
+                    Some(near) => fault.help(format!("did you mean `{PREFIX}{table}.{near}`?")),
+                    None => fault.near("", known.iter().map(String::as_str)),
+                }
+            }
+            None => fault.near(key, [BATCH_ROWS]),
+        });
+    }
+    if FLINK.iter().any(|prefix| key.starts_with(prefix)) {
+        return Ok(());
+    }
+    let known = [
+        EPOCH_INTERVAL,
+        PARALLELISM,
+        NAME,
+        TIME_ZONE,
+        IDLE_TIMEOUT,
+        BATCH_ROWS,
+    ];
+    Err(fault.near(key, known))
+}
+
+/// The file's name without folders and ending.
+fn stem(file: &str) -> String {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    match stem.is_empty() {
+        true => "pipeline".to_owned(),
+        false => stem.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(pairs: &[(&str, &str)]) -> Result<Settings> {
+        let mut settings = Settings::default();
+        let pairs = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        settings.override_with(&pairs.collect())?;
+        Ok(settings)
+    }
+
+    #[test]
+    fn defaults() {
+        let options = settings(&[]).and_then(|s| s.pipeline("dir/web_clicks.sql"));
+        let options = options.expect("nothing is wrong");
+        assert_eq!(options.name, "web_clicks");
+        assert_eq!(
+            (options.epoch_interval_ms, options.parallelism),
+            (1_000, None)
+        );
+        assert_eq!(options.batch_rows, 8_192);
+    }
+
+    #[test]
+    fn flink_keys_are_kept() {
+        let pairs = [
+            ("pipeline.name", "clicks"),
+            ("parallelism.default", "4"),
+            ("execution.checkpointing.interval", "100 ms"),
+            ("millstream.batch-rows", "1"),
+            ("state.backend.type", "rocksdb"),
+            ("table.local-time-zone", "UTC"),
+        ];
+        let options = settings(&pairs)
+            .and_then(|s| s.pipeline("x.sql"))
+            .expect("all known");
+        assert_eq!(options.name, "clicks");
+        assert_eq!(
+            (options.epoch_interval_ms, options.parallelism),
+            (100, Some(4))
+        );
+        assert_eq!((options.batch_rows, options.settings.len()), (1, 6));
+    }
+
+    #[test]
+    fn wrong_values() {
+        let check = |key: &str, value: &str, expected: &str| {
+            let fault = settings(&[(key, value)]).and_then(|s| s.pipeline("x").map(|_| ()));
+            let fault = fault.expect_err("wrong");
+            assert_eq!(fault.place, Origin::Setting(key.to_owned()));
+            let help = fault.help.map_or(String::new(), |help| format!("; {help}"));
+            assert_eq!(format!("{}{help}", fault.message), expected);
+        };
+        check(
+            "parallelism.default",
+            "0",
+            "found `0`, expected a number from 1 to 1024",
+        );
+        check(
+            "millstream.batch-rows",
+            "x",
+            "found `x`, expected a number from 1 to 1048576",
+        );
+        check(
+            "execution.checkpointing.interval",
+            "9 ms",
+            "found `9 ms`, expected at least 10 ms",
+        );
+        check(
+            "table.local-time-zone",
+            "Europe/Paris",
+            "time zone `Europe/Paris` is not supported yet; expected `UTC`",
+        );
+        check(
+            "millstream.batchrows",
+            "1",
+            "unknown setting `millstream.batchrows`; did you mean `millstream.batch-rows`?",
+        );
+        check(
+            "millstream.clicks.late-event",
+            "x",
+            "unknown setting `millstream.clicks.late-event`; did you mean \
+             `millstream.clicks.late-events`?",
+        );
+    }
+}

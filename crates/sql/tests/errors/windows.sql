@@ -1,0 +1,59 @@
+CREATE TABLE clicks (user_id STRING, ts BIGINT, page STRING, tags ARRAY<STRING>, event_time AS TO_TIMESTAMP_LTZ(ts, 3), WATERMARK FOR event_time AS event_time - INTERVAL '10' SECOND) WITH ('connector' = 'filesystem', 'path' = 'x', 'format' = 'json'); CREATE TABLE timeless (page STRING, at_time TIMESTAMP(3)) WITH ('connector' = 'filesystem', 'path' = 'x', 'format' = 'json'); CREATE TABLE words (page STRING, n BIGINT) WITH ('connector' = 'print');
+-- case: hop
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(HOP(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE, INTERVAL '5' MINUTES)) GROUP BY window_start, window_end, page;
+-- case: session
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(SESSION(TABLE clicks PARTITION BY page, DESCRIPTOR(event_time), INTERVAL '30' MINUTES)) GROUP BY window_start, window_end, page;
+-- case: old group window
+INSERT INTO words SELECT page, COUNT(*) FROM clicks GROUP BY TUMBLE(event_time, INTERVAL '1' MINUTE), page;
+-- case: group by without a window
+INSERT INTO words SELECT page, COUNT(*) FROM clicks GROUP BY page;
+-- case: aggregate without group by
+INSERT INTO words SELECT 'all', COUNT(*) FROM clicks;
+-- case: no window end
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, page;
+-- case: not an event time
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: no event time at all
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE(TABLE timeless, DESCRIPTOR(at_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: a computed event time
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE((SELECT page, event_time + INTERVAL '1' HOUR AS t FROM clicks), DESCRIPTOR(t), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: unknown table in a window
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE(TABLE clickz, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: no descriptor
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, event_time, INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: no size
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time))) GROUP BY window_start, window_end, page;
+-- case: size of nothing
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '0' SECOND)) GROUP BY window_start, window_end, page;
+-- case: wrong interval
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL 'one' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: unknown argument
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE(DATA => TABLE clicks, TIMECOLUMN => DESCRIPTOR(event_time), SIZE => INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: misspelt window
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBEL(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: column not grouped
+INSERT INTO words SELECT user_id, COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: window time not grouped
+INSERT INTO words SELECT CAST(window_time AS STRING), COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end;
+-- case: group by position
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, 1;
+-- case: group by an array
+INSERT INTO words SELECT 'x', COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, tags;
+-- case: sum of text
+INSERT INTO words SELECT page, SUM(page) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: aggregate of an aggregate
+INSERT INTO words SELECT page, SUM(COUNT(*)) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: aggregate in where
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) WHERE COUNT(*) > 1 GROUP BY window_start, window_end, page;
+-- case: having without group by
+INSERT INTO words SELECT page, ts FROM clicks HAVING ts > 1;
+-- case: grouping of something else
+INSERT INTO words SELECT page, GROUPING(user_id) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: a set without the window
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY GROUPING SETS ((window_start, window_end, page), (page));
+-- case: an aggregate for later
+INSERT INTO words SELECT LISTAGG(page), COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end;
+-- case: count of two columns
+INSERT INTO words SELECT page, COUNT(DISTINCT user_id, page) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: window over window columns
+INSERT INTO words SELECT page, 1 FROM TABLE(TUMBLE((SELECT * FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE))), DESCRIPTOR(window_time), INTERVAL '5' MINUTES));
