@@ -1,7 +1,7 @@
 //! The real [`Storage`](millstream_core::storage::Storage): a directory of the machine.
 //!
 //! [`LocalStorage`] reads and writes files below a root. [`DataDirectory`] is the root that a
-//! process owns: locked, of a known version, writable. [`Staging`] keeps the records that sinks
+//! process owns: locked, of a known version, writable. `Staging` keeps the records that sinks
 //! stage until their epoch is committed.
 //!
 //! INVARIANT: a file appears under its final name only whole and synced, except files that are

@@ -43,8 +43,8 @@
 //!
 //! Appending: encode and sum, then queue at the partition. Whoever finds no writer at work becomes
 //! the writer of everything queued: one write after the other, **one fsync**, then all of them are
-//! acknowledged and become visible ([`partition`]). Reading: a [`TopicReader`] goes from batch to
-//! batch over what is acknowledged and never blocks ([`reader`]).
+//! acknowledged and become visible (`partition.rs`). Reading: a [`TopicReader`] goes from batch to
+//! batch over what is acknowledged and never blocks (`reader.rs`).
 //!
 //! # Invariants
 //!
@@ -58,10 +58,12 @@
 //!    producers are in the batches of the last segment and, for older ones, in `producers.json`,
 //!    which is written before a new segment begins.
 
+mod config;
 mod definition;
 mod format;
 mod log;
 mod partition;
+mod pending;
 mod producer;
 mod reader;
 mod record_set;
@@ -69,14 +71,17 @@ mod recovery;
 mod segment;
 mod sink;
 mod source;
+mod status;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use config::TopicLogConfig;
 pub use definition::TopicOptions;
-pub use log::{Appended, PartitionStatus, TopicLog, TopicLogConfig, TopicStatus};
+pub use log::TopicLog;
 pub use producer::ProducerEpoch;
 pub use reader::TopicReader;
 pub use record_set::RecordSet;
 pub use sink::sink;
 pub use source::{HTTP, KAFKA, source};
+pub use status::{Appended, PartitionStatus, TopicStatus};

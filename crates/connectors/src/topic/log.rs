@@ -10,73 +10,18 @@ use millstream_core::env::Env;
 use millstream_core::storage::Storage;
 use millstream_core::{Epoch, Error, ErrorKind, Incarnation, Offset, Result};
 
+use super::config::TopicLogConfig;
 use super::definition::{TopicOptions, check_name};
 use super::partition::{Partition, PartitionParts};
+use super::pending::PendingBytes;
 use super::producer::ProducerEpoch;
 use super::reader::TopicReader;
 use super::record_set::{EncodedBatch, RecordSet};
+use super::status::{Appended, TopicStatus};
 use super::writer::Request;
 
 const FOLDER: &str = "topics/";
 const DEFINITION: &str = "topic.json";
-
-/// How the log keeps records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TopicLogConfig {
-    /// A segment that has reached this many bytes is followed by a new one.
-    pub segment_bytes: u64,
-    /// Appends beyond this many bytes that wait to be written are refused as `Unavailable`.
-    pub pending_bytes_max: usize,
-    /// How long records of topics stay that say nothing else, in ms; `None`: for ever.
-    pub retention_ms: Option<u64>,
-    /// How many bytes a partition of such topics may have; `None`: any.
-    pub retention_bytes: Option<u64>,
-}
-
-impl Default for TopicLogConfig {
-    /// Segments and waiting bytes of 64 MiB; records stay 7 days, as in Kafka.
-    fn default() -> Self {
-        Self {
-            segment_bytes: 64 << 20,
-            pending_bytes_max: 64 << 20,
-            retention_ms: Some(7 * 24 * 3_600_000),
-            retention_bytes: None,
-        }
-    }
-}
-
-/// Where records went: `count` offsets from `base_offset`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Appended {
-    /// The partition.
-    pub partition: u32,
-    /// The first record's offset.
-    pub base_offset: Offset,
-    /// Number of records.
-    pub count: u64,
-}
-
-/// A topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicStatus {
-    /// Its name.
-    pub name: String,
-    /// Its partitions, in order.
-    pub partitions: Vec<PartitionStatus>,
-}
-
-/// A partition: records from `start` up to `end`, exclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PartitionStatus {
-    /// Its number, from 0.
-    pub partition: u32,
-    /// The oldest record that is still there.
-    pub start: Offset,
-    /// The next record's offset.
-    pub end: Offset,
-    /// Bytes on disk.
-    pub bytes: u64,
-}
 
 /// All topics. Shared between threads.
 pub struct TopicLog {
@@ -84,7 +29,7 @@ pub struct TopicLog {
     env: Arc<dyn Env>,
     config: TopicLogConfig,
     topics: RwLock<BTreeMap<String, Arc<Topic>>>,
-    pending_bytes: AtomicUsize,
+    pending: PendingBytes,
     generation: Mutex<u64>,
     appended: Condvar,
 }
@@ -109,7 +54,7 @@ impl TopicLog {
             env,
             config,
             topics: RwLock::default(),
-            pending_bytes: AtomicUsize::new(0),
+            pending: PendingBytes::new(config.pending_bytes_max),
             generation: Mutex::new(0),
             appended: Condvar::new(),
         };
@@ -278,7 +223,7 @@ impl TopicLog {
                 count,
             });
         }
-        let _pending = self.reserve(std::slice::from_ref(records))?;
+        let _pending = self.pending.reserve(std::slice::from_ref(records))?;
         let batches = EncodedBatch::encode(std::slice::from_ref(records), None);
         let base_offset = partition.append(Request {
             batches,
@@ -311,7 +256,7 @@ impl TopicLog {
         if count == 0 {
             return Ok(None);
         }
-        let _pending = self.reserve(records)?;
+        let _pending = self.pending.reserve(records)?;
         let batches = EncodedBatch::encode(records, Some(producer));
         let producer = Some(Arc::new(producer.clone()));
         let base_offset = to.append(Request { batches, producer })?;
@@ -396,7 +341,7 @@ impl TopicLog {
 
     /// Bytes that wait to be written.
     pub fn pending_bytes(&self) -> usize {
-        self.pending_bytes.load(Ordering::Relaxed)
+        self.pending.get()
     }
 
     /// Appends to the first partition of a topic that wait for a writer.
@@ -418,41 +363,6 @@ impl TopicLog {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         let topic = topics.get(name).cloned();
         topic.ok_or_else(|| Error::invalid(format!("unknown topic `{name}`")))
-    }
-
-    /// Counts `records` as waiting until dropped. One append is let in however large it is, as
-    /// long as nothing else waits: otherwise it could never be written.
-    fn reserve(&self, records: &[RecordSet]) -> Result<Pending<'_>> {
-        let sizes = records
-            .iter()
-            .flat_map(RecordSet::iter)
-            .map(|record| record.len() + 4);
-        let bytes: usize = sizes.sum();
-        let max = self.config.pending_bytes_max;
-        let reserved =
-            self.pending_bytes
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pending| {
-                    (pending == 0 || pending + bytes <= max).then_some(pending + bytes)
-                });
-        match reserved {
-            Ok(_) => Ok(Pending { log: self, bytes }),
-            Err(pending) => Err(Error::unavailable(format!(
-                "{pending} bytes wait to be written, at most {max} may; try again"
-            ))),
-        }
-    }
-}
-
-struct Pending<'a> {
-    log: &'a TopicLog,
-    bytes: usize,
-}
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        self.log
-            .pending_bytes
-            .fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

@@ -14,10 +14,10 @@ use millstream_core::env::Env;
 use millstream_core::storage::Storage;
 use millstream_core::{Error, Offset, Result};
 
-use super::log::PartitionStatus;
 use super::producer::{Mark, Producers};
 use super::recovery::recover;
 use super::segment::Segment;
+use super::status::PartitionStatus;
 use super::writer::{Outcome, Request, Writer};
 
 /// A round ends with the append that reaches this.
