@@ -258,3 +258,11 @@ fn a_script_without_inserts_has_no_plan() {
     );
     assert_eq!(explain(&script, &CATALOG).as_deref(), Ok("pipeline x\n"));
 }
+
+#[test]
+fn the_demo_plans() {
+    let text = include_str!("../../../pipelines/web_clicks.sql");
+    let found = run("web_clicks.sql", text).unwrap_or_else(|error| panic!("{error}"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans/web_clicks.plan");
+    report(&Vec::from_iter(check(&path, &found).err()));
+}
