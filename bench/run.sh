@@ -69,7 +69,7 @@ for pipeline in "${pipelines[@]}"; do
     fi
     rate=$(awk "BEGIN { printf \"%.0f\", $rows / $cpu }")
     mib=$(awk "BEGIN { printf \"%.0f\", $rss / 1048576 }")
-    printf "$row" "$pipeline" "$run" "$rows" "$seconds" "$cpu" "$rate" "$mib"
+    printf "$row" "$pipeline" "$run" "$rows" "$(printf %.2f "$seconds")" "$(printf %.2f "$cpu")" "$rate" "$mib"
     echo "{\"pipeline\":\"$pipeline\",\"run\":$run,\"events\":$rows,\"seconds\":$seconds,\"cpu_seconds\":$cpu,\"events_per_cpu_second\":$rate,\"peak_rss_bytes\":$rss}" >> "$results"
   done
 done

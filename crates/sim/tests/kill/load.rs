@@ -67,6 +67,8 @@ pub struct Loader {
     pace: Arc<Pace>,
     partitions: Vec<Partition>,
     sent: u64,
+    /// Batches whose answer was lost.
+    lost_answers: u64,
     model: Model,
 }
 
@@ -90,6 +92,7 @@ impl Loader {
             pace,
             partitions: (0..count).map(partition).collect(),
             sent: 0,
+            lost_answers: 0,
             model: Model::default(),
         }
     }
@@ -131,6 +134,11 @@ impl Loader {
                 }
             }
         }
+    }
+
+    /// How many batches were sent whose answer was lost.
+    pub fn lost_answers(&self) -> u64 {
+        self.lost_answers
     }
 
     /// What is in the log and what must come of it.
@@ -177,6 +185,7 @@ impl Loader {
             {
                 Posted::NotTaken => pause(),
                 Posted::Unknown => {
+                    self.lost_answers += 1;
                     partition.unresolved.push(batch);
                     let in_doubt = partition.unresolved.len();
                     assert!(

@@ -69,8 +69,14 @@ fn every_acknowledged_event_counts_once_whatever_is_killed() {
         loading.join().expect("the loader does not fail");
     });
     loader.close_windows();
+    let lost_answers = loader.lost_answers();
     let model = loader.into_model();
-    println!("kill test: {}", model.summary());
+    let windows = model.complete().len();
+    println!(
+        "kill test: {}, {windows} groups, {lost_answers} answers lost",
+        model.summary()
+    );
+    assert!(windows > 0, "no window is complete: nothing was tested");
     assert!(
         model.total() > 1_000 * kills,
         "the loader got little through: {}",

@@ -69,6 +69,8 @@ impl Server {
             .arg("--data-dir")
             .arg(self.folder.join("data"))
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
+            // Shorter than the default, so that kills hit commits more often.
+            .args(["--set", "execution.checkpointing.interval=200ms"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
