@@ -6,7 +6,7 @@
 //! ```
 
 pub mod background;
-// pub mod cli;
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod env;

@@ -1,0 +1,10 @@
+//! The real binary, as a user runs it: exit codes, what stands on stdout and stderr, and what is
+//! on disk afterwards.
+
+mod binary {
+    pub mod command;
+    pub mod files;
+    pub mod generate;
+    pub mod serve;
+    pub mod support;
+}

@@ -1,0 +1,155 @@
+//! Bounded input: files in, files and tables out.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::support::{Running, folder, run, write};
+
+const COUNT: &str = "\
+CREATE TABLE clicks (
+  page STRING, ts BIGINT, event_time AS TO_TIMESTAMP_LTZ(ts, 3),
+  WATERMARK FOR event_time AS event_time - INTERVAL '1' SECOND
+) WITH ('connector' = 'filesystem', 'path' = '${INPUT}', 'format' = 'json');
+CREATE TABLE per_minute (window_start TIMESTAMP(3), page STRING, n BIGINT)
+WITH ('connector' = 'filesystem', 'path' = 'out', 'format' = 'json');
+CREATE TABLE totals (window_start TIMESTAMP(3), n BIGINT, PRIMARY KEY (window_start) NOT ENFORCED)
+WITH ('connector' = 'clickhouse');
+INSERT INTO per_minute SELECT window_start, page, COUNT(*)
+FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE))
+GROUP BY window_start, window_end, page;
+INSERT INTO totals SELECT window_start, COUNT(*)
+FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE))
+GROUP BY window_start, window_end;
+";
+
+/// Two minutes of clicks on two pages, one that is late, one line that is not JSON.
+fn input(folder: &Path) {
+    write(folder, "count.sql", COUNT);
+    let mut lines = String::new();
+    for second in 0..120 {
+        let page = if second % 3 == 0 { "/a" } else { "/b" };
+        writeln!(lines, "{{\"page\":\"{page}\",\"ts\":{}}}", second * 1000).expect("memory");
+    }
+    lines.push_str("{\"page\":\"/late\",\"ts\":5000}\nnot json\n");
+    write(folder, "in/clicks.jsonl", &lines);
+}
+
+fn rows_out(folder: &Path) -> Vec<String> {
+    let mut rows = vec![];
+    for entry in std::fs::read_dir(folder.join("out")).expect("it was written") {
+        let entry = entry.expect("it can be read");
+        if !entry.file_name().to_string_lossy().starts_with(['.', '_']) {
+            let text = std::fs::read_to_string(entry.path()).expect("it is text");
+            rows.extend(text.lines().map(str::to_owned));
+        }
+    }
+    rows.sort();
+    rows
+}
+
+const EXPECTED: [&str; 4] = [
+    r#"{"window_start":"1970-01-01 00:00:00","page":"/a","n":20}"#,
+    r#"{"window_start":"1970-01-01 00:00:00","page":"/b","n":40}"#,
+    r#"{"window_start":"1970-01-01 00:01:00","page":"/a","n":20}"#,
+    r#"{"window_start":"1970-01-01 00:01:00","page":"/b","n":40}"#,
+];
+const RUN: [&str; 6] = ["run", "count.sql", "--var", "INPUT=in", "--summary", "json"];
+
+#[test]
+fn bounded_input_ends_by_itself_with_a_summary() {
+    let folder = folder();
+    input(folder.path());
+    let ran = run(folder.path(), &RUN);
+    ran.check_ok();
+    let summary: serde_json::Value = serde_json::from_str(&ran.stdout).expect("one JSON object");
+    assert_eq!(summary["state"], "finished");
+    assert_eq!(summary["rows_read"], 122);
+    assert_eq!(summary["rows_on_time"], 120);
+    assert_eq!(summary["rows_late"], 1);
+    assert_eq!(summary["rows_undecodable"], 1);
+    assert_eq!(summary["sinks"]["per_minute"], 4);
+    assert_eq!(summary["sinks"]["totals"], 2);
+    assert_eq!(summary["sinks"]["clicks_dead"], 1);
+    assert!(summary["epochs"].as_u64() > Some(0));
+    assert!(summary["seconds"].as_f64() > Some(0.0));
+    assert!(summary["cpu_seconds"].as_f64() > Some(0.0));
+    assert!(summary["peak_rss_bytes"].as_u64() > Some(1 << 20));
+    assert_eq!(rows_out(folder.path()), EXPECTED);
+
+    let again = run(folder.path(), &RUN);
+    again.check(0, "nothing to do");
+    assert_eq!(
+        rows_out(folder.path()),
+        EXPECTED,
+        "nothing is written twice"
+    );
+}
+
+#[test]
+fn tables_are_asked_when_nobody_runs() {
+    let folder = folder();
+    input(folder.path());
+    run(folder.path(), &RUN).check_ok();
+    let ask = |sql: &str, format: &str| {
+        let ran = run(folder.path(), &["sql", sql, "--format", format]);
+        ran.check_ok();
+        ran.stdout
+    };
+    let sql = "SELECT * FROM totals ORDER BY window_start";
+    let csv = "window_start,n\n1970-01-01 00:00:00,60\n1970-01-01 00:01:00,60\n";
+    assert_eq!(ask(sql, "csv"), csv);
+    let json = concat!(
+        r#"[{"window_start":"1970-01-01 00:00:00","n":60},"#,
+        r#"{"window_start":"1970-01-01 00:01:00","n":60}]"#,
+        "\n"
+    );
+    assert_eq!(ask(sql, "json"), json);
+    assert!(ask(sql, "table").contains("| 1970-01-01 00:01:00 | 60 |"));
+    let dead = ask("SELECT raw, source_table FROM clicks_dead", "csv");
+    assert_eq!(dead, "raw,source_table\nnot json,clicks\n");
+    let late = ask(
+        "SELECT page, late_for FROM clicks_late ORDER BY late_for",
+        "csv",
+    );
+    assert_eq!(late, "page,late_for\n/late,per_minute\n/late,totals\n");
+    run(folder.path(), &["sql", "SELECT * FROM nowhere"]).check(2, "nowhere");
+    run(folder.path(), &["sql", "DROP TABLE totals"]).check(2, "error: ");
+}
+
+#[test]
+fn input_that_is_not_there_is_told() {
+    let folder = folder();
+    write(folder.path(), "count.sql", COUNT);
+    let ran = run(folder.path(), &["run", "count.sql", "--var", "INPUT=none"]);
+    ran.check(2, "none");
+}
+
+#[test]
+fn a_server_answers_for_the_directory_that_it_runs_on() {
+    let folder = folder();
+    let endless = COUNT.replace(
+        "'path' = '${INPUT}'",
+        "'path' = '${INPUT}', 'source.monitor-interval' = '100ms'",
+    );
+    input(folder.path());
+    write(folder.path(), "count.sql", &endless);
+    let arguments = [
+        "run",
+        "count.sql",
+        "--var",
+        "INPUT=in",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let mut running = Running::start(folder.path(), &arguments);
+    running.url();
+    let ran = run(folder.path(), &["sql", "SHOW TABLES", "--format", "csv"]);
+    ran.check_ok();
+    assert!(ran.stdout.contains("totals"), "{}", ran.stdout);
+    run(folder.path(), &["sql", "SELECT * FROM nowhere"]).check(2, "nowhere");
+    let second = run(folder.path(), &RUN);
+    second.check(2, "in use by process");
+    running.signal("INT");
+    let ended = running.end();
+    ended.check(0, "stopped");
+}
