@@ -319,7 +319,6 @@ const LATER: &[&str] = &[
     "JSON",
     "SHA2",
     "GROUP_ID",
-    "CEIL_TO",
     "LENGTH",
 ];
 

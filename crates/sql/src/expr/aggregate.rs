@@ -19,6 +19,8 @@ use crate::types::{avg_type, is_comparable, is_number, sum_type};
 
 /// Columns from here on are aggregate calls.
 pub(crate) const CALLS: usize = 1 << 20;
+/// The grouping id is a BIGINT with a bit for each key.
+const GROUPING_KEYS_MAX: usize = 62;
 /// The column that is the grouping id.
 pub(crate) const GROUPING_ID: usize = 1 << 21;
 
@@ -172,7 +174,7 @@ impl ExprBinder<'_> {
         place: Place,
     ) -> Result<Expr> {
         let args = call::arguments(function, name)?;
-        check_count(name, place, args.len(), (1, 62))?;
+        check_count(name, place, args.len(), (1, GROUPING_KEYS_MAX))?;
         if name == "GROUPING" {
             check_count(name, place, args.len(), (1, 1))?;
         }
@@ -184,6 +186,12 @@ impl ExprBinder<'_> {
             let Some(aggregates) = &mut self.aggregates else {
                 return Err(Fault::at(place, format!("`{name}` in {}", self.clause)));
             };
+            if aggregates.keys.len() > GROUPING_KEYS_MAX {
+                let keys = aggregates.keys.len();
+                let message =
+                    format!("`{name}` over {keys} columns, expected at most {GROUPING_KEYS_MAX}");
+                return Err(Fault::at(place, message));
+            }
             let bit = match aggregates.keys.iter().position(|key| *key == bound) {
                 Some(key) => {
                     aggregates.grouping_id = true;
