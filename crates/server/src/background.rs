@@ -2,7 +2,7 @@
 //! again until it is closed.
 //!
 //! ```text
-//! every(period) -> tick, tick, tick … close() -> one last tick (drain) -> the thread has ended
+//! every(period) -> tick, tick, tick … close() -> the tick under way ends (drain) -> thread ended
 //! ```
 //!
 //! INVARIANT: a tick that fails is logged and tried again at the next; it never ends the task.
@@ -22,7 +22,7 @@ pub struct Background {
 }
 
 impl Background {
-    /// Runs `tick` each `period`, and once more when it is closed.
+    /// Runs `tick` each `period`, until it is closed.
     pub fn every(
         env: &Arc<dyn Env>,
         name: &'static str,
@@ -31,13 +31,9 @@ impl Background {
     ) -> Self {
         let (stop, stopped) = sync_channel::<()>(0);
         let run = move || {
-            loop {
-                let is_last = stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout);
+            while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
                 if let Err(error) = tick() {
                     tracing::warn!(task = name, %error, "background task failed; trying again");
-                }
-                if is_last {
-                    return;
                 }
             }
         };
@@ -47,7 +43,7 @@ impl Background {
         }
     }
 
-    /// Lets it tick once more and waits for its end.
+    /// Waits for the end of the tick under way, if there is one; there is no other after it.
     pub fn close(mut self) {
         self.stop = None;
         if let Some(task) = self.task.take() {
@@ -90,15 +86,33 @@ mod tests {
     }
 
     #[test]
-    fn closing_drains_with_a_last_tick() {
+    fn closing_waits_for_the_tick_under_way() {
         let env: Arc<dyn Env> = Arc::new(RealEnv::new());
-        let ticks = Arc::new(AtomicU32::new(0));
-        let counter = ticks.clone();
-        let task = Background::every(&env, "test", Duration::from_secs(3600), move || {
-            counter.fetch_add(1, Ordering::SeqCst);
+        let (begun, begin) = sync_channel(1);
+        let (go_on, going_on) = sync_channel(1);
+        let is_done = Arc::new(AtomicU32::new(0));
+        let done = is_done.clone();
+        let task = Background::every(&env, "test", Duration::from_millis(1), move || {
+            if begun.try_send(()).is_ok() {
+                going_on
+                    .recv_timeout(Duration::from_secs(10))
+                    .expect("it is told to");
+            }
+            done.fetch_add(1, Ordering::SeqCst);
             Ok(())
         });
+        begin
+            .recv_timeout(Duration::from_secs(10))
+            .expect("it ticks");
+        go_on.send(()).expect("the tick waits");
         task.close();
-        assert_eq!(ticks.load(Ordering::SeqCst), 1);
+        assert!(is_done.load(Ordering::SeqCst) >= 1);
+    }
+
+    #[test]
+    fn closing_does_not_wait_for_the_next_tick() {
+        let env: Arc<dyn Env> = Arc::new(RealEnv::new());
+        let never = || unreachable!("it is closed long before");
+        Background::every(&env, "test", Duration::from_secs(3600), never).close();
     }
 }
