@@ -49,7 +49,7 @@ impl Feed {
             out_of_order_ms: 3_000,
             // Few enough pages, visited unevenly enough, that a list of the most visited says something.
             pages: 500,
-            page_skew: 3,
+            page_skew: 1,
             ..ClickOptions::default()
         })?;
         let mut post = Post {
