@@ -8,6 +8,7 @@ pub mod accumulator;
 pub mod dirty;
 pub mod distinct;
 pub mod exact_sum;
+pub mod float_sum;
 pub mod group_table;
 pub mod min_max;
 pub mod sum;

@@ -6,6 +6,8 @@ use arrow::array::{Array, BooleanArray, RecordBatch};
 use millstream_core::source::RawBatch;
 use millstream_core::{EventTime, SourceId, SplitId, Watermark};
 
+use crate::state::accumulator::RunKey;
+
 /// Rows, and which rows of the source they are. Windows lose the origin: their results are not
 /// rows of a source.
 #[derive(Debug, Clone)]
@@ -87,6 +89,22 @@ impl SourceBatch {
                 .collect()
         });
         Watermark(running[row])
+    }
+
+    /// The split's watermark after the first row, if that is its first row ever; else before it.
+    pub fn first_watermark(&self) -> Watermark {
+        match (self.before, self.times.first()) {
+            (Watermark::MIN, Some(time)) => Watermark(time.saturating_sub(self.delay_ms)),
+            (before, _) => before,
+        }
+    }
+
+    /// The run of rows of this split that `phase` numbers, as a key. Every number is taken, so 0
+    /// shares one.
+    pub fn run_key(&self, phase: i64) -> RunKey {
+        let split = xxhash_rust::xxh3::xxh3_64(self.split.as_str().as_bytes());
+        let run = xxhash_rust::xxh3::xxh3_64_with_seed(&phase.to_le_bytes(), split);
+        RunKey::new(run).unwrap_or(RunKey::MAX)
     }
 
     /// The raw record of `row`, if there are raw records.

@@ -18,6 +18,7 @@ use millstream_core::{EventTime, Result, Watermark, types};
 use super::batch::{Batch, Origin};
 use super::late::{LateRow, LateRows};
 use crate::state::Input;
+use crate::state::accumulator::RunKey;
 use crate::window::assigner::to_millis;
 use crate::window::pane::PaneInput;
 use crate::window::window_state::ClosedWindow;
@@ -35,8 +36,28 @@ pub struct WindowAggregateOperator {
     schema: SchemaRef,
 }
 
-/// Rows of a batch by the end of their window.
-type RowsByWindow = Vec<(i64, Option<Vec<u32>>)>;
+/// Rows of a batch by the end of their window and their phase.
+type RowsByWindow = Vec<((i64, i64), Option<Vec<u32>>)>;
+
+/// The phase of each row of a batch: how many windows had ended by its split's watermark before it.
+enum Phases {
+    All(i64),
+    Each(Vec<i64>),
+}
+
+impl Phases {
+    fn of(&self, row: usize) -> i64 {
+        match self {
+            Self::All(phase) => *phase,
+            Self::Each(phases) => phases[row],
+        }
+    }
+}
+
+fn run_key(batch: &Batch, phase: i64) -> Option<RunKey> {
+    let origin = batch.origin.as_ref()?;
+    Some(origin.source.run_key(phase))
+}
 
 impl WindowAggregateOperator {
     /// The operator for `plan` over rows of `input`, giving rows of `schema`.
@@ -85,17 +106,19 @@ impl WindowAggregateOperator {
         let times = to_millis(batch.rows.column(self.plan.window.time_column))?;
         let ends = self.assigner.ends(times.values());
         let on_time = self.on_time(batch.origin.as_ref(), &ends, late);
-        let windows = rows_by_window(&ends, on_time);
+        let phases = self.phases(batch);
+        let windows = rows_by_window(&ends, &phases, on_time);
         let keys = self.plan.keys.iter();
         let keys: Vec<ArrayRef> = keys.map(|key| batch.rows.column(*key).clone()).collect();
         let inputs = self.inputs(&batch.rows);
         for set in 0..self.plan.grouping_sets.len() {
             let encoded = self.state.encode(&keys, set, batch.rows.num_rows())?;
-            for (end, rows) in &windows {
+            for ((end, phase), rows) in &windows {
                 let input = PaneInput {
                     rows: &batch.rows,
                     keys: &encoded,
                     selection: rows.as_deref(),
+                    run: run_key(batch, *phase),
                 };
                 self.state.update((*end, set), &input, &inputs)?;
             }
@@ -110,8 +133,31 @@ impl WindowAggregateOperator {
                 values: call.argument.map(|column| rows.column(column)),
                 rows: None,
                 filter: call.filter.map(|column| rows.column(column).as_boolean()),
+                run: None,
             })
             .collect()
+    }
+
+    fn phases(&self, batch: &Batch) -> Phases {
+        let Some(origin) = &batch.origin else {
+            return Phases::All(0);
+        };
+        // Before its first row a split has passed nothing: the first run begins with that row.
+        let start = origin.source.first_watermark();
+        let phase = |watermark: Watermark| {
+            let passed = watermark.advanced_to(start).0.saturating_add(1);
+            let passed = passed.saturating_sub(self.assigner.offset_ms);
+            passed.div_euclid(self.assigner.size_ms)
+        };
+        let (first, last) = (phase(origin.source.before), phase(origin.source.after));
+        if first == last {
+            return Phases::All(first);
+        }
+        let rows = (0..batch.rows.num_rows()).map(|row| origin.source_row(row) as usize);
+        Phases::Each(
+            rows.map(|row| phase(origin.source.watermark_before(row)))
+                .collect(),
+        )
     }
 
     /// The rows that are not late; `None`: all of them.
@@ -211,35 +257,35 @@ fn grouping_id(set: &[usize], keys: usize) -> i64 {
     (0..keys).fold(0, |id, key| id << 1 | i64::from(!set.contains(&key)))
 }
 
-fn rows_by_window(ends: &[i64], on_time: Option<Vec<u32>>) -> RowsByWindow {
+fn rows_by_window(ends: &[i64], phases: &Phases, on_time: Option<Vec<u32>>) -> RowsByWindow {
     if ends.is_empty() {
         return vec![];
     }
-    if on_time.is_none() && ends.iter().all(|end| *end == ends[0]) {
+    let place = |row: u32| (ends[row as usize], phases.of(row as usize));
+    if let (Phases::All(phase), None) = (phases, &on_time)
+        && ends.iter().all(|end| *end == ends[0])
+    {
         // PERF: the common case copies nothing.
-        return vec![(ends[0], None)];
+        return vec![((ends[0], *phase), None)];
     }
-    let mut windows: Vec<(i64, Vec<u32>)> = vec![];
+    let mut windows: Vec<((i64, i64), Vec<u32>)> = vec![];
     let all =
         || (0..u32::try_from(ends.len()).expect("batches have fewer than 2^32 rows")).collect();
     let mut last = 0;
     for row in on_time.unwrap_or_else(all) {
-        let end = ends[row as usize];
-        if windows.get(last).is_none_or(|(of, _)| *of != end) {
-            last = match windows.iter().position(|(of, _)| *of == end) {
+        if windows.get(last).is_none_or(|(of, _)| *of != place(row)) {
+            last = match windows.iter().position(|(of, _)| *of == place(row)) {
                 Some(index) => index,
                 None => {
-                    windows.push((end, vec![]));
+                    windows.push((place(row), vec![]));
                     windows.len() - 1
                 }
             };
         }
         windows[last].1.push(row);
     }
-    windows
-        .into_iter()
-        .map(|(end, rows)| (end, Some(rows)))
-        .collect()
+    let some = windows.into_iter().map(|(of, rows)| (of, Some(rows)));
+    some.collect()
 }
 
 #[cfg(test)]
@@ -247,19 +293,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_split_by_window() {
-        assert_eq!(rows_by_window(&[7, 7], None), [(7, None)]);
-        let split = rows_by_window(&[7, 9, 7, 8], None);
-        assert_eq!(
-            split,
-            [
-                (7, Some(vec![0, 2])),
-                (9, Some(vec![1])),
-                (8, Some(vec![3]))
-            ]
-        );
-        assert_eq!(rows_by_window(&[7, 9], Some(vec![1])), [(9, Some(vec![1]))]);
-        assert_eq!(rows_by_window(&[7], Some(vec![])), []);
+    fn rows_are_split_by_window_and_phase() {
+        let same = Phases::All(1);
+        assert_eq!(rows_by_window(&[7, 7], &same, None), [((7, 1), None)]);
+        let split = rows_by_window(&[7, 9, 7, 8], &same, None);
+        let expected = [
+            ((7, 1), Some(vec![0, 2])),
+            ((9, 1), Some(vec![1])),
+            ((8, 1), Some(vec![3])),
+        ];
+        assert_eq!(split, expected);
+        let one = rows_by_window(&[7, 9], &same, Some(vec![1]));
+        assert_eq!(one, [((9, 1), Some(vec![1]))]);
+        assert_eq!(rows_by_window(&[7], &same, Some(vec![])), []);
+        let phases = Phases::Each(vec![1, 2]);
+        let split = rows_by_window(&[7, 7], &phases, None);
+        assert_eq!(split, [((7, 1), Some(vec![0])), ((7, 2), Some(vec![1]))]);
     }
 
     #[test]

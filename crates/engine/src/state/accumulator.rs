@@ -68,7 +68,13 @@ pub struct Input<'a> {
     pub rows: Option<&'a [u32]>,
     /// Rows that FILTER lets through: true ones.
     pub filter: Option<&'a BooleanArray>,
+    /// The run that the rows belong to, in its order; `None`: results of a window, in no order.
+    pub run: Option<RunKey>,
 }
+
+/// A run of rows of one split (see [`FloatSum`](super::float_sum::FloatSum)), as a hash that is the
+/// same in every process.
+pub type RunKey = std::num::NonZeroU64;
 
 impl Input<'_> {
     /// Calls `visit(row, group)` for each row that passes the filter and whose value is not null.

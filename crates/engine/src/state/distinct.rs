@@ -194,6 +194,7 @@ impl Accumulator for Distinct {
             values: Some(&values),
             rows: None,
             filter: None,
+            run: None,
         };
         if !of_member.is_empty() {
             inner.update(&input, &of_member)?;

@@ -186,6 +186,7 @@ impl Accumulator for RowMinMax {
             values: Some(&state[0]),
             rows: None,
             filter: None,
+            run: None,
         };
         self.take(&input, &state[0], groups)
     }

@@ -1,17 +1,15 @@
 //! SUM and AVG. Integers wrap around as in Flink (Java), decimals are exact, floating-point sums
-//! are exact until read ([`ExactSum`]). A group without values gives null.
+//! are in [`FloatSum`]. A group without values gives null.
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, Decimal128Array, Float64Array, Float64Builder, Int64Array, ListBuilder,
-};
+use arrow::array::{ArrayRef, AsArray, Decimal128Array, Int64Array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
-use millstream_core::{Error, Result, types};
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
+use millstream_core::{Error, Result};
 
 use super::accumulator::{Accumulator, Input};
-use super::exact_sum::ExactSum;
+use super::float_sum::FloatSum;
 
 /// What is made of sum and count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,15 +38,7 @@ pub fn accumulator(
                 counts,
             }))
         }
-        DataType::Float32 | DataType::Float64 => {
-            let sums = vec![];
-            Some(Box::new(FloatSum {
-                finish,
-                result,
-                sums,
-                counts,
-            }))
-        }
+        DataType::Float32 | DataType::Float64 => Some(Box::new(FloatSum::new(finish, result))),
         DataType::Decimal128(_, scale) => {
             let (scale, sums) = (*scale, vec![]);
             Some(Box::new(DecimalSum {
@@ -144,84 +134,6 @@ fn wrapped(value: i64, data_type: &DataType) -> i64 {
         DataType::Int16 => i64::from(value as i16),
         DataType::Int32 => i64::from(value as i32),
         _ => value,
-    }
-}
-
-struct FloatSum {
-    finish: Finish,
-    result: DataType,
-    sums: Vec<ExactSum>,
-    counts: Vec<i64>,
-}
-
-impl Accumulator for FloatSum {
-    fn resize(&mut self, groups: usize) {
-        self.sums.resize_with(groups, ExactSum::default);
-        self.counts.resize(groups, 0);
-    }
-
-    fn update(&mut self, input: &Input<'_>, groups: &[u32]) -> Result<()> {
-        let column = cast(input.column()?, &DataType::Float64)?;
-        let values = column.as_primitive::<Float64Type>().values();
-        let (sums, counts) = (&mut self.sums, &mut self.counts);
-        input.for_each(groups, |row, group| {
-            sums[group].add(values[row]);
-            counts[group] += 1;
-        });
-        Ok(())
-    }
-
-    fn state_types(&self) -> Vec<DataType> {
-        vec![types::array(DataType::Float64), DataType::Int64]
-    }
-
-    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let mut parts = ListBuilder::new(Float64Builder::new());
-        for group in groups {
-            parts.append_value(self.sums[*group as usize].parts().map(Some));
-        }
-        Ok(vec![Arc::new(parts.finish()), gather(&self.counts, groups)])
-    }
-
-    fn merge(&mut self, state: &[ArrayRef], groups: &[u32]) -> Result<()> {
-        let sums = state[0].as_list::<i32>();
-        let counts = state[1].as_primitive::<Int64Type>();
-        for (row, group) in groups.iter().enumerate() {
-            let group = *group as usize;
-            let parts = sums.value(row);
-            let parts = parts.as_primitive::<Float64Type>();
-            self.sums[group].merge(parts.values().iter().copied());
-            self.counts[group] += counts.value(row);
-        }
-        Ok(())
-    }
-
-    fn restore(&mut self, state: &[ArrayRef], groups: &[u32]) -> Result<()> {
-        for group in groups {
-            self.sums[*group as usize] = ExactSum::default();
-            self.counts[*group as usize] = 0;
-        }
-        self.merge(state, groups)
-    }
-
-    fn finish(&self, groups: &[u32]) -> Result<ArrayRef> {
-        let values = groups.iter().map(|group| {
-            let count = self.counts[*group as usize];
-            let sum = || self.sums[*group as usize].value();
-            #[expect(clippy::cast_precision_loss, reason = "counts are below 2^53")]
-            match self.finish {
-                Finish::Sum => (count > 0).then(sum),
-                Finish::Average => (count > 0).then(|| sum() / count as f64),
-            }
-        });
-        let values: ArrayRef = Arc::new(Float64Array::from_iter(values));
-        Ok(cast(&values, &self.result)?)
-    }
-
-    fn size(&self) -> usize {
-        // PERF: an estimate; adding up the real sizes would walk every group at every look.
-        let sum = size_of::<ExactSum>() + 4 * size_of::<f64>();
-        self.sums.capacity() * sum + self.counts.capacity() * 8
     }
 }
 

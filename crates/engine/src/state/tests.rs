@@ -66,6 +66,7 @@ fn update(accumulator: &mut dyn Accumulator, column: &ArrayRef, rows: &[u32]) {
         values: Some(column),
         rows: Some(rows),
         filter: None,
+        run: None,
     };
     accumulator.update(&input, &groups).unwrap();
 }
@@ -129,6 +130,7 @@ fn results_are_flinks() {
             values: Some(&column),
             rows: None,
             filter: None,
+            run: None,
         };
         made.update(&input, &groups).unwrap();
         results(&*made)
@@ -162,6 +164,7 @@ fn a_filter_lets_through_what_is_true() {
         values: Some(&column),
         rows: None,
         filter: Some(&filter),
+        run: None,
     };
     made.update(&input, &[0, 0, 0]).unwrap();
     let expected: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, None]));
@@ -179,6 +182,7 @@ fn integers_wrap_as_in_java() {
         values: Some(&column),
         rows: None,
         filter: None,
+        run: None,
     };
     made.update(&input, &[0, 0]).unwrap();
     let expected: ArrayRef = Arc::new(Int32Array::from(vec![Some(i32::MIN), None, None]));

@@ -3,6 +3,7 @@
 use arrow::array::{ArrayRef, RecordBatch};
 use millstream_core::Result;
 
+use crate::state::accumulator::RunKey;
 use crate::state::{Accumulator, DirtySet, GroupTable, Input, KeyEncoder};
 
 /// Groups and accumulators of a window.
@@ -20,6 +21,8 @@ pub struct PaneInput<'a> {
     pub keys: &'a crate::state::group_table::Keys,
     /// Which rows; `None`: all.
     pub selection: Option<&'a [u32]>,
+    /// The run that they belong to.
+    pub run: Option<RunKey>,
 }
 
 impl Pane {
@@ -54,6 +57,7 @@ impl Pane {
         for (accumulator, input) in self.accumulators.iter_mut().zip(inputs) {
             let input = Input {
                 rows: pane.selection,
+                run: pane.run,
                 ..*input
             };
             accumulator.update(&input, scratch)?;
