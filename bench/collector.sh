@@ -51,9 +51,11 @@ rss_mib() { awk '/VmRSS/ { printf "%.0f", $2 / 1024 }' "/proc/$server/status"; }
 now() { date +%s.%N; }
 
 send() {
-  local pids=() client
+  local pids=() client start
   for client in $(seq "$clients"); do
-    "$binary" generate clicks --count $(($1 / clients)) --seed "$client" \
+    # Each part begins where the one before it ended, at the generator's 8,000 events a second.
+    start=$(date -u -d "@$((1750000000 + ($2 - 1) * $1 / clients / 8000))" '+%F %T')
+    "$binary" generate clicks --count $(($1 / clients)) --seed "$client" --start "$start" \
       --to "http://127.0.0.1:$port/v1/events/bench.clicks" > /dev/null 2>> "$dir/collector.log" &
     pids+=($!)
   done
@@ -68,7 +70,7 @@ printf "$row" part events wall_s events_s server_cpu_s rss_MiB
 for part in 1 2 3; do
   count=$((events / 3 / clients * clients))
   start=$(now); cpu_start=$(ticks)
-  send $count
+  send $count $part
   end=$(now); cpu_end=$(ticks)
   wall=$(awk "BEGIN { printf \"%.2f\", $end - $start }")
   rate=$(awk "BEGIN { printf \"%.0f\", $count / ($end - $start) }")

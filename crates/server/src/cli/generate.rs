@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Without `--rate` event times begin at a fixed moment, so the same options give the same bytes.
-//! With it they begin now and follow the clock.
+//! With it they begin now and follow the clock. `--start` says otherwise.
 
 pub mod batch;
 pub mod pace;
@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, NaiveDateTime};
 use clap::{Args, Subcommand};
 use millstream_connectors::generator::Summary;
 use millstream_connectors::generator::clicks::{ClickGenerator, ClickOptions};
@@ -80,6 +81,9 @@ pub struct ClicksArguments {
     /// How far events are out of order: 3s
     #[arg(long, value_name = "D", value_parser = duration)]
     pub out_of_order: Option<Duration>,
+    /// Event time of the first event: now, or 2025-06-15 15:00:00 (UTC) [default: now with --rate]
+    #[arg(long, value_name = "TIME", value_parser = start)]
+    pub start: Option<Start>,
     /// Most events sent at once
     #[arg(long, value_name = "N", default_value_t = 1000,
         value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -97,6 +101,27 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let ms = millstream_core::quantity::duration_ms(text);
     ms.map(Duration::from_millis)
         .map_err(|error| error.to_string())
+}
+
+/// Where event times begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// When the command starts.
+    Now,
+    /// At this moment, in ms since the Unix epoch.
+    At(i64),
+}
+
+fn start(text: &str) -> Result<Start, String> {
+    if text.eq_ignore_ascii_case("now") {
+        return Ok(Start::Now);
+    }
+    let sql = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").map(|t| t.and_utc());
+    let iso = || DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
+    match sql.or_else(|_| iso()) {
+        Ok(time) => Ok(Start::At(time.timestamp_millis())),
+        Err(_) => Err("expected now or a time such as 2025-06-15 15:00:00".to_owned()),
+    }
 }
 
 fn fraction(text: &str) -> Result<f64, String> {
@@ -161,6 +186,11 @@ fn options(arguments: &ClicksArguments, now_ms: i64) -> ClickOptions {
     if let Some(rate) = arguments.rate {
         options.start_ms = now_ms;
         options.events_per_second = rate.into();
+    }
+    match arguments.start {
+        Some(Start::Now) => options.start_ms = now_ms,
+        Some(Start::At(ms)) => options.start_ms = ms,
+        None => {}
     }
     options
 }
@@ -251,4 +281,17 @@ fn progress_line(events: u64, elapsed: Duration) -> String {
         .max(1);
     let rate = events.saturating_mul(1000) / millis;
     format!("{} events  {} events/s", grouped(events), grouped(rate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_now_or_a_time() {
+        assert_eq!(start("now"), Ok(Start::Now));
+        assert_eq!(start("1970-01-01 00:00:01"), Ok(Start::At(1_000)));
+        assert_eq!(start("1970-01-01T00:00:01.5Z"), Ok(Start::At(1_500)));
+        assert!(start("yesterday").is_err());
+    }
 }
