@@ -13,6 +13,7 @@ use millstream_connectors::Embedded;
 use millstream_connectors::hot_table::HotTables;
 use millstream_connectors::storage::DataDirectory;
 use millstream_connectors::topic::{TopicLog, TopicLogConfig};
+use millstream_core::Epoch;
 use millstream_core::connector::Connectors;
 use millstream_core::env::Env;
 use millstream_core::plan::Plan;
@@ -104,8 +105,8 @@ impl Instance {
         Ok(true)
     }
 
-    /// Starts the pipeline, from where it was.
-    pub fn start(&self, plan: Plan) -> Result<JobHandle> {
+    /// Starts the pipeline from where it was, or from an older epoch.
+    pub fn start(&self, plan: Plan, from_epoch: Option<Epoch>) -> Result<JobHandle> {
         let plan = Arc::new(plan);
         let limits = &self.config.pipeline;
         let parallelism = plan.options.parallelism.or(limits.parallelism);
@@ -114,7 +115,7 @@ impl Instance {
             batch_rows: plan.options.batch_rows,
             epoch_interval_ms: plan.options.epoch_interval_ms,
             memory_bytes_max: limits.memory_bytes_max,
-            from_epoch: None,
+            from_epoch,
             env: self.env.clone(),
             storage: self.storage.clone(),
             connectors: self.connectors.clone(),

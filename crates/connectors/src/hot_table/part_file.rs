@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -26,6 +26,8 @@ const VERIFY_CHUNK_BYTES: u64 = 1 << 20;
 /// Writes one part.
 pub(super) struct PartWriter {
     writer: ArrowWriter<Output>,
+    /// Why the file could not be written: the Parquet writer passes on only the text.
+    failure: Arc<Mutex<Option<Error>>>,
     ranges: RangeBuilder,
     rows: u64,
 }
@@ -37,10 +39,16 @@ impl PartWriter {
         if file.length() > 0 {
             file.truncate(0)?;
         }
+        Self::to_file(file, schema)
+    }
+
+    fn to_file(file: Box<dyn AppendFile>, schema: SchemaRef) -> Result<Self> {
         let output = Output {
             file,
             crc: crc32fast::Hasher::new(),
+            failure: Arc::default(),
         };
+        let failure = output.failure.clone();
         let level = ZstdLevel::try_new(1).expect("1 is a zstd level");
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(level))
@@ -49,9 +57,11 @@ impl PartWriter {
             .set_max_row_group_row_count(Some(GROUP_ROWS))
             .build();
         let ranges = RangeBuilder::new(&schema);
-        let writer = ArrowWriter::try_new(output, schema, Some(properties)).map_err(into_error)?;
+        let writer = ArrowWriter::try_new(output, schema, Some(properties));
+        let writer = writer.map_err(|error| cause(&failure, error))?;
         Ok(Self {
             writer,
+            failure,
             ranges,
             rows: 0,
         })
@@ -61,12 +71,14 @@ impl PartWriter {
     pub fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         self.ranges.add(rows)?;
         self.rows += rows.num_rows() as u64;
-        self.writer.write(rows).map_err(into_error)
+        let written = self.writer.write(rows);
+        written.map_err(|error| cause(&self.failure, error))
     }
 
     /// Ends the file, which is not synced yet. `file` is its name in the part's entry.
     pub fn finish(self, file: String) -> Result<(PartEntry, Box<dyn AppendFile>)> {
-        let output = self.writer.into_inner().map_err(into_error)?;
+        let output = self.writer.into_inner();
+        let output = output.map_err(|error| cause(&self.failure, error))?;
         let entry = PartEntry {
             file,
             rows: self.rows,
@@ -82,11 +94,21 @@ impl PartWriter {
 struct Output {
     file: Box<dyn AppendFile>,
     crc: crc32fast::Hasher,
+    failure: Arc<Mutex<Option<Error>>>,
+}
+
+/// The storage's own error, if there was one.
+fn cause(failure: &Mutex<Option<Error>>, error: ParquetError) -> Error {
+    let failure = failure.lock().expect("no panic while locked").take();
+    failure.unwrap_or_else(|| into_error(error))
 }
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.append(bytes).map_err(io::Error::other)?;
+        if let Err(error) = self.file.append(bytes) {
+            *self.failure.lock().expect("no panic while locked") = Some(error.clone());
+            return Err(io::Error::other(error));
+        }
         self.crc.update(bytes);
         Ok(bytes.len())
     }
@@ -242,4 +264,60 @@ pub(super) fn into_error(error: ParquetError) -> Error {
         cause = current.source();
     }
     Error::bug(format!("parquet: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+    use arrow::datatypes::{DataType, Field, Schema};
+    use millstream_core::ErrorKind;
+
+    use super::*;
+
+    /// A file with room for so many bytes.
+    struct Small(u64);
+
+    impl AppendFile for Small {
+        fn append(&mut self, bytes: &[u8]) -> Result<()> {
+            match self.0.checked_sub(bytes.len() as u64) {
+                Some(left) => {
+                    self.0 = left;
+                    Ok(())
+                }
+                None => Err(Error::new(ErrorKind::StorageFull, "no space left")),
+            }
+        }
+        fn sync(&mut self) -> Result<()> {
+            Ok(())
+        }
+        fn truncate(&mut self, _: u64) -> Result<()> {
+            Ok(())
+        }
+        fn length(&self) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn a_full_disk_stays_a_full_disk_wherever_it_strikes() {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
+        let column = Arc::new(Int64Array::from_iter_values(0..64));
+        let rows = RecordBatch::try_new(schema.clone(), vec![column]).unwrap();
+        let write = |room| -> Result<()> {
+            let mut writer = PartWriter::to_file(Box::new(Small(room)), schema.clone())?;
+            writer.write(&rows)?;
+            writer.finish("part".into()).map(drop)
+        };
+        let room = (0..)
+            .find(|room| write(*room).is_ok())
+            .expect("some room is enough");
+        assert!(room > 100, "the file has a footer");
+        for room in 0..room {
+            assert_eq!(
+                write(room).unwrap_err().kind(),
+                ErrorKind::StorageFull,
+                "room={room}"
+            );
+        }
+    }
 }

@@ -85,7 +85,7 @@ pub fn run(arguments: &DemoArguments, common: &CommonArguments) -> Outcome {
         .clone()
         .unwrap_or_else(|| PathBuf::from(DATA_DIR));
     let mut session = Session::open(&data_dir, config)?;
-    let job = session.start(plan)?;
+    let job = session.start(plan, None)?;
     let url = session.serve(listener)?;
     introduce(&url, &data_dir, arguments);
     let before = acknowledged(&session.instance.topics, TOPIC)?;

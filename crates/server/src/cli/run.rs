@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use millstream_core::Epoch;
 use millstream_core::plan::Plan;
 use millstream_engine::status::{JobState, JobStatus};
 
@@ -41,6 +42,9 @@ pub struct RunArguments {
     /// Serve HTTP here [default: 127.0.0.1:8080 if the input does not end]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
+    /// Go on from this epoch's manifest instead of the newest, which is damaged
+    #[arg(long, value_name = "N")]
+    pub from_epoch: Option<u64>,
     /// At the end, print what it came to
     #[arg(long, value_name = "FORMAT")]
     pub summary: Option<SummaryFormat>,
@@ -64,13 +68,18 @@ pub fn run(arguments: &RunArguments, common: &CommonArguments) -> Outcome {
     flags.extend(data_dir);
     let config = configure(common, flags)?;
     let plan = PipelineFile::read(&arguments.pipeline)?.plan()?;
-    let (session, status) = run_plan(plan, &config)?;
+    let from_epoch = arguments.from_epoch.map(Epoch);
+    let (session, status) = run_plan(plan, from_epoch, &config)?;
     let summary = Summary::new(&status, session.env.monotonic(), Usage::of_process());
     session.close();
     report(&summary, arguments.summary)
 }
 
-fn run_plan(plan: Plan, config: &Config) -> Outcome<(Session, JobStatus)> {
+fn run_plan(
+    plan: Plan,
+    from_epoch: Option<Epoch>,
+    config: &Config,
+) -> Outcome<(Session, JobStatus)> {
     let mut listener = config.listen.map(bind).transpose()?;
     let data_dir = config
         .data_dir
@@ -80,7 +89,7 @@ fn run_plan(plan: Plan, config: &Config) -> Outcome<(Session, JobStatus)> {
     if listener.is_none() && !session.instance.is_bounded(&plan)? {
         listener = Some(bind(DEFAULT_LISTEN)?);
     }
-    let job = session.start(plan)?;
+    let job = session.start(plan, from_epoch)?;
     if let Some(listener) = listener {
         let url = session.serve(listener)?;
         say(&format!("serving {url}"));

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millstream_core::Epoch;
 use millstream_core::env::Env;
 use millstream_core::plan::Plan;
 use millstream_engine::JobHandle;
@@ -78,8 +79,8 @@ impl Session {
     }
 
     /// Starts the pipeline.
-    pub fn start(&self, plan: Plan) -> Outcome<JobHandle> {
-        Ok(self.instance.start(plan)?)
+    pub fn start(&self, plan: Plan, from_epoch: Option<Epoch>) -> Outcome<JobHandle> {
+        Ok(self.instance.start(plan, from_epoch)?)
     }
 
     /// Waits until the job has ended, the user wants to stop, or `look` says so; then the job has

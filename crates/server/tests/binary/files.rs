@@ -86,6 +86,17 @@ fn bounded_input_ends_by_itself_with_a_summary() {
 }
 
 #[test]
+fn an_epoch_to_go_on_from_must_be_there() {
+    let folder = folder();
+    input(folder.path());
+    run(folder.path(), &RUN).check_ok();
+    let arguments = [&RUN[..], &["--from-epoch", "99"]].concat();
+    run(folder.path(), &arguments).check(2, "no manifest of epoch 99");
+    let arguments = [&RUN[..], &["--from-epoch", "1"]].concat();
+    run(folder.path(), &arguments).check_ok();
+}
+
+#[test]
 fn tables_are_asked_when_nobody_runs() {
     let folder = folder();
     input(folder.path());
