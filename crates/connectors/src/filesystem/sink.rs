@@ -12,6 +12,10 @@
 //!
 //! CRASH: between two renames, some files of the epoch are visible and others are not yet; the
 //! engine commits the epoch again on start, before anything else, and the rest is renamed.
+//!
+//! INVARIANT: a staged file that a manifest names is durable, and only its renaming takes it away
+//! before [`Sink::discard_after`], which comes after the commit. So one that is gone is committed,
+//! whatever has become of the file it was renamed to.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -70,24 +74,19 @@ impl FileSink {
             file,
             bytes,
         } = &payload;
-        // The final name first: if it is there, this is a repetition.
-        let (name, found) = match self.storage.length(file)? {
-            Some(length) => (file, Some(length)),
-            None => (staged, self.storage.length(staged)?),
-        };
-        let Some(found) = found else {
-            return Err(Error::corrupt(format!(
-                "neither `{file}` nor `{staged}`, from which it is made, is there"
-            )));
+        let Some(found) = self.storage.length(staged)? else {
+            // Renamed before, so this is a repetition. Whoever reads the folder may have taken the
+            // file away since; that is theirs to do, and no reason to stop.
+            if self.storage.length(file)?.is_none() {
+                tracing::warn!(%file, "a committed file is not there any more");
+            }
+            return Ok(());
         };
         if found != *bytes {
-            let message = format!("`{name}`: found {found} bytes, expected {bytes}");
+            let message = format!("`{staged}`: found {found} bytes, expected {bytes}");
             return Err(Error::corrupt(message));
         }
-        if name == staged {
-            self.storage.rename(staged, file)?;
-        }
-        Ok(())
+        self.storage.rename(staged, file)
     }
 
     /// The newest epoch of which the folder has a file.
