@@ -71,7 +71,7 @@ pub const INFO: ConnectorInfo = ConnectorInfo {
 /// does not fit its column.
 pub fn source(plan: &SourcePlan, env: Arc<dyn Env>) -> Result<Box<dyn Source>> {
     Ok(Box::new(DatagenSource {
-        table: Table::new(&plan.connector, &plan.shape.decoded)?,
+        table: Table::new(&plan.connector, &plan.generated())?,
         env,
     }))
 }

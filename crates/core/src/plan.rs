@@ -309,6 +309,21 @@ pub enum SinkRole {
     DeadLetters,
 }
 
+impl SourcePlan {
+    /// The physical columns that anything reads, those that only late rows need included: what a
+    /// generator makes.
+    pub fn generated(&self) -> SchemaRef {
+        let mut fields: Vec<Arc<Field>> = self.shape.decoded.fields().iter().cloned().collect();
+        let late = self.late_events.iter();
+        for field in late.flat_map(|late| late.shape.decoded.fields()) {
+            if fields.iter().all(|known| known.name() != field.name()) {
+                fields.push(field.clone());
+            }
+        }
+        Arc::new(Schema::new(fields))
+    }
+}
+
 impl Plan {
     /// A hash of the plan's text: equal for plans that compute the same from the same tables.
     pub fn fingerprint(&self) -> u64 {

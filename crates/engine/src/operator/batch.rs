@@ -40,6 +40,8 @@ pub struct SourceBatch {
     pub record_of_row: Option<Arc<[u32]>>,
     /// The decoded rows.
     pub rows: RecordBatch,
+    /// What a generator made, row by row the same; `None` where there are raw records.
+    pub generated: Option<RecordBatch>,
     /// Event time of each row in ms; empty if the source has no event time.
     pub times: Vec<i64>,
     /// How far the watermark follows behind.
@@ -58,7 +60,9 @@ impl SourceBatch {
         (rows, raw, record_of_row): (RecordBatch, Option<RawBatch>, Option<Arc<[u32]>>),
         (times, delay_ms, before): (Vec<i64>, i64, Watermark),
     ) -> Self {
+        // The end of time is the watermark of input that has ended; no event can say that.
         let newest = times.iter().max().map(|time| time.saturating_sub(delay_ms));
+        let newest = newest.map(|watermark| watermark.min(Watermark::MAX.0 - 1));
         let after = before.advanced_to(newest.map_or(Watermark::MIN, Watermark));
         let running = OnceLock::new();
         Self {
@@ -67,6 +71,7 @@ impl SourceBatch {
             raw,
             record_of_row,
             rows,
+            generated: None,
             times,
             delay_ms,
             before,

@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use millstream_core::plan::{LateColumn, LateEvents};
-use millstream_core::{EventTime, Result, Watermark};
+use millstream_core::{Error, EventTime, Result, Watermark};
 
 use super::batch::SourceBatch;
 use super::shape::{ShapeDecoder, ShapedRows};
@@ -93,9 +93,11 @@ impl LateTable {
                 all_records(&shaped, late.len())?
             }
             None => {
+                let generated = batch.generated.as_ref();
+                let generated = generated.ok_or_else(|| Error::bug("rows without a record"))?;
                 let rows: UInt32Array = late.iter().map(|late| late.row).collect();
                 self.decoder
-                    .project(&take_record_batch(&batch.rows, &rows)?)?
+                    .project(&take_record_batch(generated, &rows)?)?
             }
         };
         let columns = self.plan.columns.iter();

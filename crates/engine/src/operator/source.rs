@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray};
-use arrow::compute::filter_record_batch;
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, UInt32Array,
+};
+use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 use millstream_core::plan::{DeadLetterColumn, DeadLetters, EventTimeSpec, SourcePlan};
 use millstream_core::source::{RawBatch, Read, Rejected, Split};
@@ -95,9 +97,14 @@ impl SourceOperator {
         let mut rejected = vec![];
         let rows_read = rows.num_rows() as u64;
         let shaped = self.shape.project(rows)?;
-        let (rows, times, _) = self.event_times(shaped, None, &mut rejected)?;
+        let (shaped, times, kept) = self.event_times(shaped, None, &mut rejected)?;
+        let generated = match kept {
+            Some(kept) => take_record_batch(rows, &UInt32Array::from(kept.to_vec()))?,
+            None => rows.clone(),
+        };
         let bytes_read = rows.get_array_memory_size() as u64;
-        let batch = self.batch((rows, None, None), times, split);
+        let mut batch = self.batch((shaped, None, None), times, split);
+        batch.generated = Some(generated);
         Ok(SourceRows {
             batch,
             dead: None,

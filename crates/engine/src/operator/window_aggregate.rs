@@ -7,6 +7,7 @@
 //! INVARIANT: a window is emitted once: it closes at the first barrier whose watermark has passed
 //! its end, and rows for it that come later are late (see [`Origin::is_late`]).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMillisecondArray};
@@ -269,18 +270,17 @@ fn rows_by_window(ends: &[i64], phases: &Phases, on_time: Option<Vec<u32>>) -> R
         return vec![((ends[0], *phase), None)];
     }
     let mut windows: Vec<((i64, i64), Vec<u32>)> = vec![];
+    let mut index: BTreeMap<(i64, i64), usize> = BTreeMap::new();
     let all =
         || (0..u32::try_from(ends.len()).expect("batches have fewer than 2^32 rows")).collect();
     let mut last = 0;
     for row in on_time.unwrap_or_else(all) {
         if windows.get(last).is_none_or(|(of, _)| *of != place(row)) {
-            last = match windows.iter().position(|(of, _)| *of == place(row)) {
-                Some(index) => index,
-                None => {
-                    windows.push((place(row), vec![]));
-                    windows.len() - 1
-                }
-            };
+            let next = windows.len();
+            last = *index.entry(place(row)).or_insert(next);
+            if last == next {
+                windows.push((place(row), vec![]));
+            }
         }
         windows[last].1.push(row);
     }

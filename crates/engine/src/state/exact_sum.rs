@@ -26,7 +26,8 @@ impl ExactSum {
         let mut kept = 0;
         for index in 0..self.parts.len() {
             let (sum, error) = two_sum(carry, self.parts[index]);
-            if error != 0.0 {
+            // A sum that leaves the range of doubles has no finite error.
+            if error != 0.0 && sum.is_finite() {
                 self.parts[kept] = error;
                 kept += 1;
             }

@@ -1,6 +1,7 @@
 //! One window under one grouping set: its groups and their accumulators.
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::take;
 use millstream_core::Result;
 
 use crate::state::accumulator::RunKey;
@@ -54,11 +55,40 @@ impl Pane {
         scratch: &mut Vec<u32>,
     ) -> Result<()> {
         self.intern(pane.keys, pane.selection, pane.rows.num_rows(), scratch);
+        let rows = pane.rows.num_rows();
+        // PERF: accumulators may look at whole columns; where a batch spreads over many windows,
+        // each sees only its own rows.
+        let few = pane
+            .selection
+            .filter(|selection| selection.len() * 4 < rows);
+        let few = few.map(|selection| UInt32Array::from(selection.to_vec()));
         for (accumulator, input) in self.accumulators.iter_mut().zip(inputs) {
+            let run = pane.run;
+            let Some(few) = &few else {
+                let rows = pane.selection;
+                accumulator.update(
+                    &Input {
+                        rows,
+                        run,
+                        ..*input
+                    },
+                    scratch,
+                )?;
+                continue;
+            };
+            let values = input
+                .values
+                .map(|values| take(values, few, None))
+                .transpose()?;
+            let filter = input
+                .filter
+                .map(|filter| take(filter, few, None))
+                .transpose()?;
             let input = Input {
-                rows: pane.selection,
-                run: pane.run,
-                ..*input
+                values: values.as_ref(),
+                rows: None,
+                filter: filter.as_ref().map(|filter| filter.as_boolean()),
+                run,
             };
             accumulator.update(&input, scratch)?;
         }
