@@ -58,8 +58,6 @@ pub struct SplitProgress {
     pub watermark: Watermark,
     /// Whether it has ended.
     pub ended: bool,
-    /// When it last had rows (ms since the Unix epoch), for the idle timeout.
-    pub active_at_ms: i64,
 }
 
 /// Every record of a source is counted in exactly one of on time, late and undecodable.

@@ -20,6 +20,8 @@ pub struct CheckpointStore {
     root: String,
     /// Path and segment files of the manifests that are kept, oldest first.
     kept: VecDeque<(String, BTreeSet<String>)>,
+    /// Whether nothing newer lies beside the manifest that was loaded.
+    is_newest: bool,
 }
 
 impl CheckpointStore {
@@ -30,6 +32,7 @@ impl CheckpointStore {
             env,
             root: format!("pipelines/{pipeline}"),
             kept: VecDeque::new(),
+            is_newest: true,
         }
     }
 
@@ -57,6 +60,7 @@ impl CheckpointStore {
             _ => error,
         })?;
         self.kept.clear();
+        self.is_newest = paths.last() == Some(newest);
         for path in paths.iter().filter(|path| *path <= newest) {
             // An older one that is damaged is of no use to anybody.
             if let Ok(manifest) = self.read(path) {
@@ -64,6 +68,11 @@ impl CheckpointStore {
             }
         }
         Ok(Some(manifest))
+    }
+
+    /// Whether the manifest that was loaded is the newest that there is, damaged ones included.
+    pub fn is_newest(&self) -> bool {
+        self.is_newest
     }
 
     /// The highest incarnation that any manifest is of, damaged ones included.

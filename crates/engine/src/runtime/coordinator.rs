@@ -1,12 +1,14 @@
 //! Cuts epochs: asks shards, writes checkpoints, commits sinks. The same for threads and for steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_core::sink::{Prepared, Sink, SinkContext, Staged};
 use millstream_core::source::Source;
-use millstream_core::{Epoch, Error, NodeId, Result, ShardIndex, SinkId, SourceId, Watermark};
+use millstream_core::{
+    Epoch, Error, NodeId, Result, ShardIndex, SinkId, SourceId, SplitId, Watermark,
+};
 
 use super::config::JobConfig;
 use super::memory::MemoryBudget;
@@ -42,6 +44,8 @@ pub struct Coordinator<P> {
     levels: usize,
     memory: Arc<MemoryBudget>,
     discovered_at: Duration,
+    /// Splits that a shard has, whether or not a manifest names them yet.
+    opened: BTreeSet<(SourceId, SplitId)>,
     status: JobStatus,
 }
 
@@ -54,7 +58,10 @@ impl<P: ShardPool> Coordinator<P> {
     ) -> Self {
         let mut status = initial_status(&config.plan, config.parallelism);
         update_status(&mut status, &config.plan, &recovered.manifest);
+        status.state = JobState::Running;
         let discovered_at = config.env.monotonic();
+        let splits = recovered.shards.iter().flat_map(Shard::splits);
+        let opened = splits.map(ShardSplit::key).collect();
         Self {
             levels: recovered.shards[0].levels(),
             pool: start(recovered.shards),
@@ -67,6 +74,7 @@ impl<P: ShardPool> Coordinator<P> {
             rewrite_state: recovered.rewrite_state,
             memory: recovered.memory,
             discovered_at,
+            opened,
             status,
             config,
         }
@@ -287,16 +295,12 @@ impl<P: ShardPool> Coordinator<P> {
                 continue;
             }
             let known = &self.manifest.sources[&plan.table];
-            let is_new = |id| known.splits.iter().all(|split| split.split != id);
-            let (mut splits, before) = (source.splits()?, known.splits.len());
-            splits.retain(|split| is_new(split.id.clone()));
-            // Splits that were there at the start are in the manifest only after the first epoch.
-            if self.manifest.epoch == Epoch(0) || splits.is_empty() {
-                continue;
-            }
+            let mut splits = source.splits()?;
+            splits.retain(|split| !self.opened.contains(&(plan.id, split.id.clone())));
             let opened = open_splits(&self.config, plan, source, (splits, known))?;
-            for (position, split) in opened.into_iter().enumerate() {
-                added[(before + position + plan.id.index()) % shards].push(split);
+            for split in opened {
+                self.opened.insert(split.key());
+                added[self.opened.len() % shards].push(split);
             }
         }
         if added.iter().any(|splits| !splits.is_empty()) {

@@ -133,6 +133,15 @@ struct JobLoop {
     policy: RestartPolicy,
 }
 
+/// A panic is our bug; whoever waits for the job must not wait for ever.
+impl Drop for JobLoop {
+    fn drop(&mut self) {
+        if !is_ended(self.shared.status().state) {
+            self.fail(Error::bug("the job's thread has panicked"));
+        }
+    }
+}
+
 impl JobLoop {
     fn run(mut self, recovered: Recovered) {
         let mut opened = Ok(recovered);
@@ -155,8 +164,6 @@ impl JobLoop {
                     }
                 }
             }
-            // Rewinding happens once; a restart goes on from what came after it.
-            self.config.from_epoch = None;
             opened = recovery::open(&self.config);
         }
     }
@@ -203,7 +210,11 @@ impl JobLoop {
             next = self.config.env.monotonic() + interval;
             if coordinator.run_epoch()? {
                 self.policy.on_commit();
+                // Rewinding happens once; a restart goes on from what came after it.
+                self.config.from_epoch = None;
             }
+            // Whatever it was that made the job start again, it is over.
+            self.shared.set(|status| status.state = JobState::Running);
             self.publish(coordinator.status());
             if stopping && !coordinator.is_finished() {
                 return Ok(JobState::Stopped);
@@ -237,7 +248,13 @@ impl JobLoop {
             // PERF: an epoch frees what is staged, but one right after the other would free nothing.
             Ok(Event::Throttled) => {
                 let quarter = Duration::from_millis(self.config.epoch_interval_ms / 4);
-                let _event = self.inbox.recv_timeout(quarter.min(left));
+                let until = self.config.env.monotonic() + quarter.min(left);
+                while let Some(left) = until.checked_sub(self.config.env.monotonic()) {
+                    match self.inbox.recv_timeout(left) {
+                        Ok(Event::Throttled) => {}
+                        _ => break,
+                    }
+                }
                 Ok(())
             }
             Ok(Event::Ended | Event::Failed | Event::Stop) | Err(RecvTimeoutError::Timeout) => {

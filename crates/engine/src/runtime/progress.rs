@@ -38,7 +38,6 @@ pub fn source_progress(
         offset: report.offset,
         watermark: report.watermark,
         ended: report.ended,
-        active_at_ms: report.active_at_ms,
     });
     SourceProgress {
         fired,
@@ -64,12 +63,15 @@ pub fn is_unchanged(before: &Manifest, now: &BTreeMap<String, SourceProgress>) -
         let Some(before) = before.sources.get(table) else {
             return false;
         };
-        let same = |split: &SplitProgress| {
-            before.splits.iter().any(|b| {
-                b.split == split.split && b.offset == split.offset && b.ended == split.ended
-            })
-        };
-        before.fired == now.fired && now.splits.iter().all(same)
+        // Both are in order of their names.
+        let place = |split: &SplitProgress| (split.split.clone(), split.offset, split.ended);
+        let mut known = before.splits.iter().map(place);
+        before.fired == now.fired
+            && now
+                .splits
+                .iter()
+                .map(place)
+                .all(|split| known.next() == Some(split))
     })
 }
 
@@ -172,12 +174,11 @@ fn finite(watermark: Watermark) -> Option<i64> {
 
 /// Adds what only reports know: idleness and backlog.
 pub fn add_reports(status: &mut JobStatus, plan: &Plan, reports: &[SplitReport], now_ms: i64) {
+    let key = |report: &SplitReport| (report.source, report.split.to_string());
+    let reports: BTreeMap<_, &SplitReport> = reports.iter().map(|r| (key(r), r)).collect();
     for (source, source_plan) in status.sources.iter_mut().zip(&plan.sources) {
         for split in &mut source.splits {
-            let report = reports.iter().find(|report| {
-                report.source == source_plan.id && report.split.as_str() == split.split
-            });
-            if let Some(report) = report {
+            if let Some(report) = reports.get(&(source_plan.id, split.split.clone())) {
                 split.idle = is_idle(source_plan, report, now_ms);
                 split.backlog = report.backlog;
             }

@@ -14,7 +14,7 @@ use millstream_core::{
 use super::alignment::Alignment;
 use super::config::JobConfig;
 use super::memory::MemoryBudget;
-use super::shard::{Shard, ShardSplit};
+use super::shard::{EndedReader, Shard, ShardSplit};
 use crate::checkpoint::{CheckpointStore, Manifest, SourceCounters, SourceProgress};
 use crate::operator::late::LateTable;
 use crate::operator::shape::ShapeDecoder;
@@ -56,14 +56,15 @@ pub fn open(config: &JobConfig) -> Result<Recovered> {
         Some(manifest) => checked(manifest, plan)?,
         None => first_manifest(config),
     };
-    let mut sinks = open_sinks(config, &manifest)?;
+    let mut sinks = open_sinks(config, &manifest, store.is_newest())?;
     let mut protocol = EpochProtocol::recovered(manifest.incarnation, manifest.epoch);
     protocol.committed()?;
     if config.from_epoch.is_some() {
         protocol.rewind(newest_incarnation);
         manifest.incarnation = protocol.incarnation();
-        for (_, context) in &mut sinks {
+        for (sink, context) in &mut sinks {
             context.incarnation = protocol.incarnation();
+            sink.discard_after(context, manifest.epoch)?;
         }
     }
     let memory = Arc::new(MemoryBudget::new(config.shards(), config.memory_bytes_max));
@@ -90,7 +91,11 @@ pub fn open(config: &JobConfig) -> Result<Recovered> {
     }
     let shapes = shapes(plan, &mut shards)?;
     let rewrite_state = restore(&manifest, &store, &shapes, &mut shards)?;
-    store.remove_orphans()?;
+    // CRASH: until the new incarnation has a manifest, the ones that it leaves behind are the newest,
+    // and need their segments.
+    if config.from_epoch.is_none() {
+        store.remove_orphans()?;
+    }
     Ok(Recovered {
         shards,
         sources,
@@ -147,9 +152,12 @@ fn checked(manifest: Manifest, plan: &Plan) -> Result<Manifest> {
     Ok(manifest)
 }
 
+/// Opens the sinks. What the newest manifest staged is committed again; that there is a newer one
+/// proves that every sink holds the epoch of an older.
 fn open_sinks(
     config: &JobConfig,
     manifest: &Manifest,
+    is_newest: bool,
 ) -> Result<Vec<(Box<dyn Sink>, SinkContext)>> {
     let plan = &config.plan;
     let mut sinks = vec![];
@@ -161,10 +169,12 @@ fn open_sinks(
             sink: sink_plan.table.clone(),
         };
         let progress = manifest.sinks.get(&sink_plan.table);
-        if let Some(progress) = progress.filter(|progress| !progress.staged.is_empty()) {
-            sink.commit(&context, manifest.epoch, &progress.staged)?;
+        if is_newest {
+            if let Some(progress) = progress.filter(|progress| !progress.staged.is_empty()) {
+                sink.commit(&context, manifest.epoch, &progress.staged)?;
+            }
+            sink.discard_after(&context, manifest.epoch)?;
         }
-        sink.discard_after(&context, manifest.epoch)?;
         sinks.push((sink, context));
     }
     Ok(sinks)
@@ -251,7 +261,11 @@ pub fn open_splits(
     for split in splits {
         let progress = known.splits.iter().find(|p| p.split == split.id);
         let offset: Option<Offset> = progress.map(|p| p.offset);
-        let reader = source.open(&split.id, offset)?;
+        let ended = progress.is_some_and(|p| p.ended);
+        let reader = match offset {
+            Some(offset) if ended => Box::new(EndedReader(offset)),
+            _ => source.open(&split.id, offset)?,
+        };
         opened.push(ShardSplit {
             context: SplitContext {
                 source: plan.id,
@@ -259,9 +273,9 @@ pub fn open_splits(
                 watermark: progress.map_or(Watermark::MIN, |p| p.watermark),
             },
             reader,
-            ended: progress.is_some_and(|p| p.ended) && source.is_bounded(),
+            ended,
             pending: false,
-            active_at_ms: progress.map_or_else(|| config.env.now_ms(), |p| p.active_at_ms),
+            active_at_ms: config.env.now_ms(),
         });
     }
     Ok(opened)

@@ -55,6 +55,32 @@ pub struct ShardSplit {
     pub active_at_ms: i64,
 }
 
+impl ShardSplit {
+    /// What identifies it.
+    pub fn key(&self) -> (SourceId, SplitId) {
+        (self.context.source, self.context.split.id.clone())
+    }
+
+    /// Nothing comes any more: lets go of files and buffers, and remembers the offset.
+    fn end(&mut self) {
+        self.ended = true;
+        self.reader = Box::new(EndedReader(self.reader.offset()));
+    }
+}
+
+/// Stands for the reader of a split that has ended.
+pub(super) struct EndedReader(pub Offset);
+
+impl SplitReader for EndedReader {
+    fn read(&mut self, _: ReadLimit) -> Result<Read> {
+        Ok(Read::End)
+    }
+
+    fn offset(&self) -> Offset {
+        self.0
+    }
+}
+
 /// What a poll did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -132,6 +158,11 @@ pub struct EpochOutput {
 }
 
 impl Shard {
+    /// Its splits.
+    pub fn splits(&self) -> &[ShardSplit] {
+        &self.splits
+    }
+
     /// How often a barrier exchanges (see [`Chain::levels`]).
     pub fn levels(&self) -> usize {
         self.chain.levels()
@@ -147,20 +178,18 @@ impl Shard {
             self.measure();
             return Ok(Progress::Throttled);
         }
-        let mut order: Vec<usize> = (0..self.splits.len()).collect();
+        let live = |index: &usize| !self.splits[*index].ended;
+        let mut order: Vec<usize> = (0..self.splits.len()).filter(live).collect();
         order.sort_by_key(|index| self.splits[*index].context.watermark);
         for index in order {
             let split = &mut self.splits[index];
-            if split.ended {
-                continue;
-            }
             if self.alignment.is_ahead(self.index, split.context.watermark) {
                 self.publish();
                 return Ok(Progress::Waiting);
             }
             match split.reader.read(self.limit)? {
                 Read::Pending => split.pending = true,
-                Read::End => split.ended = true,
+                Read::End => split.end(),
                 rows => {
                     split.pending = false;
                     split.active_at_ms = self.env.now_ms();

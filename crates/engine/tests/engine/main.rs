@@ -4,4 +4,5 @@
 
 mod faults;
 mod random_crashes;
+mod splits;
 mod world;

@@ -22,7 +22,7 @@ const DELAY_MS: i64 = 30;
 
 #[derive(Default)]
 pub struct TestEnv {
-    now: AtomicI64,
+    pub now: AtomicI64,
     seed: AtomicU64,
 }
 
