@@ -9,7 +9,7 @@
 //! INVARIANT: `block[at..filled]` is what was read and not yet given out, and `block[0]` is byte
 //! `block_offset` of the file.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -29,10 +29,13 @@ pub(super) const LINE_BYTES_MAX: usize = 64 << 20;
 const SPARE_MAX: usize = 4;
 
 /// Reads one file.
+///
+/// It is opened at the first read, and closed and its memory given back at the end: a folder may
+/// have more files than a process can have open.
 #[derive(Debug)]
 pub(super) struct LineReader {
     path: PathBuf,
-    file: File,
+    file: Option<File>,
     file_bytes: u64,
     block: Buffer,
     block_offset: u64,
@@ -43,23 +46,13 @@ pub(super) struct LineReader {
 }
 
 impl LineReader {
-    /// Opens `path` at byte `from`, the beginning of a line. `Corrupt` if it is shorter.
+    /// Reads `path` from byte `from`, the beginning of a line. `Corrupt` if it is shorter.
     pub fn open(path: &Path, from: Offset) -> Result<Self> {
-        let open = || {
-            let mut file = File::open(path)?;
-            file.seek(SeekFrom::Start(from.0))?;
-            Ok((file.metadata()?.len(), file))
-        };
-        let (file_bytes, file) = open().map_err(|e| io_error(path, &e))?;
-        if file_bytes < from.0 {
-            return Err(Error::corrupt(format!(
-                "`{}`: the file has shrunk: found {file_bytes} bytes, {from} were read before",
-                path.display()
-            )));
-        }
+        let file_bytes = fs::metadata(path).map_err(|e| io_error(path, &e))?.len();
+        check_length(path, file_bytes, from)?;
         Ok(Self {
             path: path.to_owned(),
-            file,
+            file: None,
             file_bytes,
             block: Buffer::default(),
             block_offset: from.0,
@@ -68,6 +61,31 @@ impl LineReader {
             is_at_end: false,
             spare: vec![],
         })
+    }
+
+    /// Opens the file where it is to be read.
+    fn open_file(&mut self) -> Result<()> {
+        let from = self.offset();
+        let open = || {
+            let mut file = File::open(&self.path)?;
+            file.seek(SeekFrom::Start(from.0))?;
+            Ok((file.metadata()?.len(), file))
+        };
+        let (file_bytes, file) = open().map_err(|e| io_error(&self.path, &e))?;
+        check_length(&self.path, file_bytes, from)?;
+        self.file_bytes = file_bytes;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Closes the file and gives its memory back; where it ended is kept.
+    fn close(&mut self) {
+        self.block_offset += self.at as u64;
+        self.at = 0;
+        self.filled = 0;
+        self.file = None;
+        self.block = Buffer::default();
+        self.spare = vec![];
     }
 
     /// The next lines in the block, within `limit`.
@@ -113,18 +131,26 @@ impl LineReader {
                 LINE_BYTES_MAX >> 20
             )));
         }
+        if self.file.is_none() {
+            self.open_file()?;
+        }
         let mut block = self.empty_block(left);
         block[..left].copy_from_slice(&self.block.as_slice()[self.at..self.filled]);
-        let read = loop {
-            match self.file.read(&mut block[left..]) {
+        let mut filled = left;
+        let file = self.file.as_mut().expect("opened above");
+        while filled < block.len() && !self.is_at_end {
+            match file.read(&mut block[filled..]) {
+                Ok(read) => {
+                    filled += read;
+                    self.is_at_end = read == 0;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                read => break read.map_err(|e| io_error(&self.path, &e))?,
+                Err(error) => return Err(io_error(&self.path, &error)),
             }
-        };
-        self.is_at_end = read == 0;
+        }
         self.block_offset += self.at as u64;
         self.at = 0;
-        self.filled = left + read;
+        self.filled = filled;
         let used = std::mem::replace(&mut self.block, Buffer::from_vec(block));
         if used.len() == BLOCK_BYTES && self.spare.len() < SPARE_MAX {
             self.spare.push(used);
@@ -138,6 +164,11 @@ impl LineReader {
     fn empty_block(&mut self, left: usize) -> Vec<u8> {
         if left * 2 > BLOCK_BYTES {
             return vec![0; left * 2];
+        }
+        if self.block.is_empty() {
+            // The first block: a byte more than the file, so that its end is seen at once.
+            let rest = self.file_bytes - self.block_offset;
+            return vec![0; usize::try_from(rest + 1).map_or(BLOCK_BYTES, |b| b.min(BLOCK_BYTES))];
         }
         for _ in 0..self.spare.len() {
             match self.spare.remove(0).into_vec() {
@@ -157,6 +188,7 @@ impl SplitReader for LineReader {
                 return Ok(Read::Records(batch));
             }
             if self.is_at_end {
+                self.close();
                 return Ok(Read::End);
             }
             self.fill()?;
@@ -172,9 +204,57 @@ impl SplitReader for LineReader {
     }
 }
 
+fn check_length(path: &Path, file_bytes: u64, from: Offset) -> Result<()> {
+    if file_bytes < from.0 {
+        return Err(Error::corrupt(format!(
+            "`{}`: the file has shrunk: found {file_bytes} bytes, {from} were read before",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
 fn is_blank(line: &[u8]) -> bool {
     match line.first() {
         Some(first) if !first.is_ascii_whitespace() => false,
         _ => line.trim_ascii().is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: ReadLimit = ReadLimit {
+        rows: 1 << 20,
+        bytes: 1 << 30,
+    };
+
+    fn held_bytes(reader: &LineReader) -> usize {
+        let spare: usize = reader.spare.iter().map(Buffer::len).sum();
+        reader.block.len() + spare
+    }
+
+    #[test]
+    fn what_is_not_read_holds_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("f");
+        for lines in [0, 1, 1_000_000] {
+            fs::write(&path, "{}\n".repeat(lines)).expect("written");
+            let mut reader = LineReader::open(&path, Offset(0)).expect("opened");
+            let bytes = lines as u64 * 3;
+            assert_eq!(reader.backlog(), Some(bytes));
+            assert!(reader.file.is_none() && held_bytes(&reader) == 0);
+            let mut found = 0;
+            while let Read::Records(batch) = reader.read(ALL).expect("read") {
+                found += batch.len();
+                assert!(held_bytes(&reader) <= (bytes as usize + 1).min(5 * BLOCK_BYTES));
+            }
+            assert_eq!(found, lines);
+            assert!(reader.file.is_none() && held_bytes(&reader) == 0);
+            assert_eq!(reader.offset(), Offset(bytes));
+            assert_eq!(reader.backlog(), Some(0));
+            assert!(matches!(reader.read(ALL), Ok(Read::End)));
+        }
     }
 }
