@@ -164,3 +164,34 @@ fn a_server_answers_for_the_directory_that_it_runs_on() {
     let ended = running.end();
     ended.check(0, "stopped");
 }
+
+/// The late table has a column that no query reads: a generator makes it all the same.
+const LATE_OF_GENERATOR: &str = "
+SET 'millstream.g.late-events' = 'late';
+CREATE TABLE g (
+  id BIGINT, extra BIGINT, ts BIGINT,
+  event_time AS TO_TIMESTAMP_LTZ(ts, 3),
+  WATERMARK FOR event_time AS event_time
+) WITH (
+  'connector' = 'datagen', 'number-of-rows' = '5000',
+  'fields.ts.min' = '0', 'fields.ts.max' = '100000000'
+);
+CREATE TABLE late (id BIGINT, extra BIGINT, late_for STRING) WITH ('connector' = 'clickhouse');
+CREATE TABLE counts (window_start TIMESTAMP(3), n BIGINT) WITH ('connector' = 'clickhouse');
+INSERT INTO counts
+SELECT window_start, COUNT(*)
+FROM TABLE(TUMBLE(TABLE g, DESCRIPTOR(event_time), INTERVAL '1' MINUTE))
+GROUP BY window_start, window_end;
+";
+
+#[test]
+fn late_rows_of_a_generator_are_whole() {
+    let folder = folder();
+    std::fs::write(folder.path().join("late.sql"), LATE_OF_GENERATOR).expect("a file");
+    run(folder.path(), &["run", "late.sql"]).check_ok();
+    let sql = "SELECT (SELECT SUM(n) FROM counts) + COUNT(*) AS rows, COUNT(extra) > 0 AS whole \
+               FROM late";
+    let asked = run(folder.path(), &["sql", sql, "--format", "csv"]);
+    asked.check_ok();
+    assert_eq!(asked.stdout, "rows,whole\n5000,true\n");
+}
