@@ -17,7 +17,7 @@ use arrow::buffer::Buffer;
 use millstream_core::source::{RawBatch, Read, ReadLimit, SplitReader};
 use millstream_core::{Error, Offset, Result};
 
-use super::source::io_error;
+use super::source::{io_error, is_gone};
 
 /// Bytes read at once.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -35,6 +35,7 @@ const SPARE_MAX: usize = 4;
 #[derive(Debug)]
 pub(super) struct LineReader {
     path: PathBuf,
+    is_monitored: bool,
     file: Option<File>,
     file_bytes: u64,
     block: Buffer,
@@ -46,12 +47,19 @@ pub(super) struct LineReader {
 }
 
 impl LineReader {
-    /// Reads `path` from byte `from`, the beginning of a line. `Corrupt` if it is shorter.
-    pub fn open(path: &Path, from: Offset) -> Result<Self> {
-        let file_bytes = fs::metadata(path).map_err(|e| io_error(path, &e))?.len();
+    /// Reads `path` from byte `from`, the beginning of a line. `Corrupt` if it is shorter. Files
+    /// of a monitored folder may go away before they are read; then they are as if empty.
+    pub fn open(path: &Path, from: Offset, is_monitored: bool) -> Result<Self> {
+        let file_bytes = match fs::metadata(path) {
+            Ok(metadata) => metadata.len(),
+            // The first read sees to it.
+            Err(error) if is_monitored && from.0 == 0 && is_gone(&error) => 0,
+            Err(error) => return Err(io_error(path, &error)),
+        };
         check_length(path, file_bytes, from)?;
         Ok(Self {
             path: path.to_owned(),
+            is_monitored,
             file: None,
             file_bytes,
             block: Buffer::default(),
@@ -63,7 +71,7 @@ impl LineReader {
         })
     }
 
-    /// Opens the file where it is to be read.
+    /// Opens the file where it is to be read, or ends if it has gone away unread.
     fn open_file(&mut self) -> Result<()> {
         let from = self.offset();
         let open = || {
@@ -71,7 +79,16 @@ impl LineReader {
             file.seek(SeekFrom::Start(from.0))?;
             Ok((file.metadata()?.len(), file))
         };
-        let (file_bytes, file) = open().map_err(|e| io_error(&self.path, &e))?;
+        let (file_bytes, file) = match open() {
+            Ok(opened) => opened,
+            Err(error) if self.is_monitored && from.0 == 0 && is_gone(&error) => {
+                tracing::warn!(path = %self.path.display(), "gone before it was read");
+                self.is_at_end = true;
+                self.file_bytes = 0;
+                return Ok(());
+            }
+            Err(error) => return Err(io_error(&self.path, &error)),
+        };
         check_length(&self.path, file_bytes, from)?;
         self.file_bytes = file_bytes;
         self.file = Some(file);
@@ -135,9 +152,11 @@ impl LineReader {
             self.open_file()?;
         }
         let mut block = self.empty_block(left);
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
         block[..left].copy_from_slice(&self.block.as_slice()[self.at..self.filled]);
         let mut filled = left;
-        let file = self.file.as_mut().expect("opened above");
         while filled < block.len() && !self.is_at_end {
             match file.read(&mut block[filled..]) {
                 Ok(read) => {
@@ -241,7 +260,7 @@ mod tests {
         let path = folder.path().join("f");
         for lines in [0, 1, 1_000_000] {
             fs::write(&path, "{}\n".repeat(lines)).expect("written");
-            let mut reader = LineReader::open(&path, Offset(0)).expect("opened");
+            let mut reader = LineReader::open(&path, Offset(0), false).expect("opened");
             let bytes = lines as u64 * 3;
             assert_eq!(reader.backlog(), Some(bytes));
             assert!(reader.file.is_none() && held_bytes(&reader) == 0);

@@ -1,8 +1,14 @@
 //! [`FileSource`]: a file, or all files below a folder, each a split.
+//!
+//! A table that ends is what is there when it starts, so whatever cannot be read is an error. Into
+//! a monitored folder others put files and take them away meanwhile: one that is gone when it is
+//! looked at is left out, and so is one of a kind that cannot be read.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirEntry};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use millstream_core::source::{Source, Split, SplitReader};
 use millstream_core::{Error, Offset, Result, SplitId};
@@ -17,13 +23,63 @@ const COMPRESSED: &[&str] = &["gz", "zst", "bz2", "xz", "snappy", "lz4", "deflat
 pub(super) struct FileSource {
     path: PathBuf,
     is_monitored: bool,
+    /// Endings of compressed files that were warned of.
+    warned: Mutex<BTreeSet<&'static str>>,
 }
 
 impl FileSource {
     /// The files at `path`, which must exist; with `is_monitored` more may come.
     pub fn new(path: PathBuf, is_monitored: bool) -> Result<Self> {
         fs::metadata(&path).map_err(|e| io_error(&path, &e))?;
-        Ok(Self { path, is_monitored })
+        Ok(Self {
+            path,
+            is_monitored,
+            warned: Mutex::default(),
+        })
+    }
+
+    /// Adds the files below `folder`.
+    fn list(&self, folder: &Path, prefix: &str, splits: &mut Vec<Split>) -> Result<()> {
+        let is_root = prefix.is_empty();
+        let entries = match fs::read_dir(folder) {
+            Err(error) if self.is_monitored && !is_root && is_gone(&error) => return Ok(()),
+            entries => entries.map_err(|e| io_error(folder, &e))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|e| io_error(folder, &e))?;
+            self.list_entry(&entry, prefix, splits)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a file, or the files below a folder.
+    fn list_entry(&self, entry: &DirEntry, prefix: &str, splits: &mut Vec<Split>) -> Result<()> {
+        let path = entry.path();
+        let name = name_of(&path)?;
+        if name.starts_with(['.', '_']) {
+            return Ok(());
+        }
+        let id = format!("{prefix}{name}");
+        let metadata = match fs::metadata(&path) {
+            Err(error) if self.is_monitored && is_gone(&error) => return Ok(()),
+            metadata => metadata.map_err(|e| io_error(&path, &e))?,
+        };
+        if metadata.is_dir() {
+            return self.list(&path, &format!("{id}/"), splits);
+        }
+        match compression(&path) {
+            Some(extension) if self.is_monitored => self.warn_once(&path, extension),
+            _ => splits.push(split(&path, &id)?),
+        }
+        Ok(())
+    }
+
+    fn warn_once(&self, path: &Path, extension: &'static str) {
+        let mut warned = self.warned.lock().expect("no panic while locked");
+        if warned.insert(extension) {
+            let path = path.display();
+            tracing::warn!(%path, "compressed files (`.{extension}`) are not read");
+        }
     }
 }
 
@@ -31,7 +87,7 @@ impl Source for FileSource {
     fn splits(&self) -> Result<Vec<Split>> {
         let mut splits = vec![];
         if is_folder(&self.path)? {
-            list(&self.path, "", &mut splits)?;
+            self.list(&self.path, "", &mut splits)?;
             splits.sort_by(|a, b| a.id.cmp(&b.id));
         } else {
             splits.push(split(&self.path, &name_of(&self.path)?)?);
@@ -45,7 +101,8 @@ impl Source for FileSource {
         } else {
             self.path.clone()
         };
-        Ok(Box::new(LineReader::open(&path, from.unwrap_or_default())?))
+        let from = from.unwrap_or_default();
+        Ok(Box::new(LineReader::open(&path, from, self.is_monitored)?))
     }
 
     fn is_bounded(&self) -> bool {
@@ -58,27 +115,14 @@ fn is_folder(path: &Path) -> Result<bool> {
     Ok(metadata.is_dir())
 }
 
-fn list(folder: &Path, prefix: &str, splits: &mut Vec<Split>) -> Result<()> {
-    let entries = fs::read_dir(folder).map_err(|e| io_error(folder, &e))?;
-    for entry in entries {
-        let path = entry.map_err(|e| io_error(folder, &e))?.path();
-        let name = name_of(&path)?;
-        if name.starts_with(['.', '_']) {
-            continue;
-        }
-        let id = format!("{prefix}{name}");
-        if is_folder(&path)? {
-            list(&path, &format!("{id}/"), splits)?;
-        } else {
-            splits.push(split(&path, &id)?);
-        }
-    }
-    Ok(())
+/// The ending of a compressed file.
+fn compression(path: &Path) -> Option<&'static str> {
+    let extension = path.extension()?.to_str()?;
+    COMPRESSED.iter().copied().find(|known| *known == extension)
 }
 
 fn split(path: &Path, id: &str) -> Result<Split> {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    if let Some(extension) = extension.filter(|e| COMPRESSED.contains(e)) {
+    if let Some(extension) = compression(path) {
         return Err(Error::invalid(format!(
             "`{}`: compressed files (`.{extension}`) are not supported yet; expected lines of text",
             path.display()
@@ -105,4 +149,9 @@ fn name_of(path: &Path) -> Result<String> {
 
 pub(super) fn io_error(path: &Path, error: &std::io::Error) -> Error {
     Error::io(&path.to_string_lossy(), error)
+}
+
+/// Whether the file, or a folder that it was in, is not there.
+pub(super) fn is_gone(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

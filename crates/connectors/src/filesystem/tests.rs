@@ -144,6 +144,50 @@ fn a_monitored_folder_has_no_end() {
 }
 
 #[test]
+fn a_monitored_folder_may_change_under_the_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name| folder.path().join(name);
+    std::os::unix::fs::symlink("nowhere", path("dangling")).unwrap();
+    fs::write(path("old.jsonl.gz"), "").unwrap();
+    fs::write(path("read"), "{}\n").unwrap();
+    fs::write(path("moved"), "{}\n").unwrap();
+    let bounded = source(&[("path", text(folder.path()))]).unwrap();
+    let options = [
+        ("path", text(folder.path())),
+        ("source.monitor-interval", "1 s"),
+    ];
+    let monitored = source(&options).unwrap();
+    for _ in 0..2 {
+        let splits = monitored.splits().unwrap();
+        let ids: Vec<&str> = splits.iter().map(|split| split.id.as_str()).collect();
+        assert_eq!(ids, ["moved", "read"]);
+    }
+    let error = bounded.splits().unwrap_err().to_string();
+    assert!(error.contains("dangling`: No such file"), "{error}");
+
+    let moved = SplitId::new("moved");
+    let open = |source: &dyn Source| source.open(&moved, None);
+    let mut bounded_reader = open(&*bounded).unwrap();
+    let mut opened_before = open(&*monitored).unwrap();
+    assert_eq!(opened_before.backlog(), Some(3));
+    fs::remove_file(path("moved")).unwrap();
+    assert!(bounded_reader.read(ALL).is_err());
+    assert!(open(&*bounded).is_err());
+    for reader in [&mut opened_before, &mut open(&*monitored).unwrap()] {
+        assert!(matches!(reader.read(ALL).unwrap(), Read::End));
+        assert_eq!((reader.offset(), reader.backlog()), (Offset(0), Some(0)));
+    }
+    // What was read in part must be there.
+    assert!(monitored.open(&moved, Some(Offset(3))).is_err());
+    assert_eq!(read(&*monitored, "read", ALL, true), [(0, "{}".to_owned())]);
+    fs::remove_dir_all(folder.path()).unwrap();
+    assert!(
+        monitored.splits().is_err(),
+        "the folder itself must be there"
+    );
+}
+
+#[test]
 fn lines_are_records() {
     let folder = tempfile::tempdir().unwrap();
     let check = |bytes: &str, expected: &[(u64, &str)]| {
