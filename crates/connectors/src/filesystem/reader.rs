@@ -4,7 +4,10 @@
 //! but the line that a block cuts in two. Blocks that nobody reads any more are filled again.
 //!
 //! A line ends with `\n` or `\r\n`, the last one also with the file; blank lines are no records.
-//! Offsets are bytes from the beginning of the file.
+//! Offsets are bytes from the beginning of the file. Of a line that is too long, whatever is in
+//! it, the record is only the beginning, made undecodable, and what follows is read over: it
+//! becomes a dead letter. Which lines that is depends on their length alone, so that a reader
+//! that begins elsewhere finds the same.
 //!
 //! INVARIANT: `block[at..filled]` is what was read and not yet given out, and `block[0]` is byte
 //! `block_offset` of the file.
@@ -22,8 +25,15 @@ use super::source::{io_error, is_gone};
 /// Bytes read at once.
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// Longest line.
-pub(super) const LINE_BYTES_MAX: usize = 64 << 20;
+/// Longest line that is a record as a whole. Less in tests, which would take long and much memory.
+pub(super) const LINE_BYTES_MAX: usize = if cfg!(test) { 4 << 20 } else { 64 << 20 };
+
+/// What is kept of a longer one.
+pub(super) const CUT_BYTES: usize = 64 << 10;
+
+/// Stands behind what is kept of a line, which by itself might be a record of its format: no text
+/// in UTF-8 has such a byte.
+pub(super) const CUT_MARK: u8 = 0xFF;
 
 /// Blocks that are kept to be filled again.
 const SPARE_MAX: usize = 4;
@@ -117,6 +127,9 @@ impl LineReader {
                 None if self.is_at_end && !rest.is_empty() => (rest, rest.len()),
                 None => break,
             };
+            if line.len() > LINE_BYTES_MAX {
+                break;
+            }
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if is_blank(line) {
                 self.at += next;
@@ -137,17 +150,39 @@ impl LineReader {
         batch
     }
 
+    /// Whether the next line is longer than a record may be, as far as it was read.
+    fn is_line_too_long(&self) -> bool {
+        let left = &self.block.as_slice()[self.at..self.filled];
+        left.len() > LINE_BYTES_MAX && memchr::memchr(b'\n', &left[..=LINE_BYTES_MAX]).is_none()
+    }
+
+    /// The beginning of the next line as a record; reads over the rest.
+    fn cut_line(&mut self) -> Result<RawBatch> {
+        let start = self.offset();
+        tracing::warn!(path = %self.path.display(), offset = start.0, "the line is too long");
+        let mut record = self.block.as_slice()[self.at..self.at + CUT_BYTES].to_vec();
+        record.push(CUT_MARK);
+        loop {
+            let left = &self.block.as_slice()[self.at..self.filled];
+            let newline = memchr::memchr(b'\n', left);
+            self.at = newline.map_or(self.filled, |newline| self.at + newline + 1);
+            if newline.is_some() || self.is_at_end {
+                break;
+            }
+            self.fill()?;
+        }
+        let range = 0..record.len() as u32;
+        Ok(RawBatch {
+            records: vec![range],
+            offsets: vec![start.0],
+            data: Buffer::from_vec(record),
+            timestamps: None,
+        })
+    }
+
     /// Reads on, behind what is left of the block.
     fn fill(&mut self) -> Result<()> {
         let left = self.filled - self.at;
-        if left > LINE_BYTES_MAX {
-            return Err(Error::corrupt(format!(
-                "`{}`: the line at byte {} is longer than {} MiB",
-                self.path.display(),
-                self.offset(),
-                LINE_BYTES_MAX >> 20
-            )));
-        }
         if self.file.is_none() {
             self.open_file()?;
         }
@@ -205,6 +240,9 @@ impl SplitReader for LineReader {
             let batch = self.take_lines(limit);
             if !batch.is_empty() {
                 return Ok(Read::Records(batch));
+            }
+            if self.is_line_too_long() {
+                return Ok(Read::Records(self.cut_line()?));
             }
             if self.is_at_end {
                 self.close();

@@ -14,7 +14,7 @@ use millstream_core::{
     Epoch, ErrorKind, Incarnation, Offset, Result, ShardIndex, SinkId, SourceId, SplitId,
 };
 
-use super::reader::LINE_BYTES_MAX;
+use super::reader::{CUT_BYTES, CUT_MARK, LINE_BYTES_MAX};
 
 const ALL: ReadLimit = ReadLimit {
     rows: 1 << 20,
@@ -264,23 +264,124 @@ fn lines_go_across_blocks() {
     assert_eq!(reader.backlog(), Some(0));
 }
 
-#[test]
-fn a_line_without_end_is_an_error() {
+/// Reads a file whose long lines are made of blanks; records as their offset and their length.
+fn check_long_lines(content: &[u8], expected: &[(u64, usize)]) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("f");
-    let file = fs::File::create(&path).unwrap();
+    fs::write(&path, content).unwrap();
+    let source = source(&[("path", text(&path))]).unwrap();
+    let read = |from: Option<Offset>| {
+        let mut found = vec![];
+        let mut reader = source.open(&SplitId::new("f"), from).unwrap();
+        while let Read::Records(batch) = reader.read(ALL).unwrap() {
+            for index in 0..batch.len() {
+                let record = batch.record(index);
+                let is_cut = record.last() == Some(&CUT_MARK);
+                assert_eq!(is_cut, record.len() == CUT_BYTES + 1);
+                found.push((batch.offsets[index], record.len()));
+            }
+            found.push((reader.offset().0, 0));
+        }
+        assert_eq!(reader.offset(), Offset(content.len() as u64));
+        found
+    };
+    let all = read(None);
+    let records = |found: &[(u64, usize)]| -> Vec<(u64, usize)> {
+        found
+            .iter()
+            .copied()
+            .filter(|(_, bytes)| *bytes > 0)
+            .collect()
+    };
+    assert_eq!(records(&all), expected);
+    // From wherever a reader has stopped, another one goes on with the same.
+    for (index, (offset, bytes)) in all.iter().enumerate() {
+        if *bytes == 0 {
+            assert_eq!(
+                records(&read(Some(Offset(*offset)))),
+                records(&all[index..])
+            );
+        }
+    }
+}
+
+#[test]
+fn a_line_that_is_too_long_is_cut_and_the_next_is_whole() {
+    let blanks = |count: usize| b" ".repeat(count);
+    let longest = [&b"{}"[..], &blanks(LINE_BYTES_MAX - 2)].concat();
+    check_long_lines(
+        &[&b"{}\n"[..], &longest, b"\n{}\n"].concat(),
+        &[(0, 2), (3, LINE_BYTES_MAX), (4 + LINE_BYTES_MAX as u64, 2)],
+    );
+    let too_long = [&longest[..], b" "].concat();
+    let next = LINE_BYTES_MAX as u64 + 5;
+    check_long_lines(
+        &[&b"{}\n"[..], &too_long, b"\n{}\n", &too_long].concat(),
+        &[
+            (0, 2),
+            (3, CUT_BYTES + 1),
+            (next, 2),
+            (next + 3, CUT_BYTES + 1),
+        ],
+    );
+    // Blank, and so long that it is never held as a whole, with a short line before or not.
+    let far = blanks(LINE_BYTES_MAX * 5 / 2);
+    let next = far.len() as u64 + 1;
+    check_long_lines(
+        &[&far[..], b"\na\n"].concat(),
+        &[(0, CUT_BYTES + 1), (next, 1)],
+    );
+    let odd = b"x".repeat(LINE_BYTES_MAX / 2);
+    check_long_lines(
+        &[&odd[..], b"\n", &too_long, b"\nb"].concat(),
+        &[
+            (0, odd.len()),
+            (odd.len() as u64 + 1, CUT_BYTES + 1),
+            ((odd.len() + too_long.len()) as u64 + 2, 1),
+        ],
+    );
+}
+
+#[test]
+fn what_is_left_of_a_long_line_cannot_be_decoded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f");
+    let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)]));
+    let mut decoder = crate::formats::decoder(&config(&[]), &schema).unwrap();
+    for content in ["{\"a\":1}", "{\"a\":1}\r", "1", ""] {
+        let blanks = " ".repeat(LINE_BYTES_MAX);
+        fs::write(&path, format!("{content}{blanks}\r\n{{\"a\":2}}\n")).unwrap();
+        let source = source(&[("path", text(&path))]).unwrap();
+        let mut reader = source.open(&SplitId::new("f"), None).unwrap();
+        let mut next = || match reader.read(ALL).unwrap() {
+            Read::Records(batch) => decoder.decode(&batch).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let cut = next();
+        assert_eq!((cut.rows.num_rows(), cut.rejected.len()), (0, 1));
+        let whole = next();
+        assert_eq!((whole.rows.num_rows(), whole.rejected.len()), (1, 0));
+    }
+}
+
+#[test]
+fn a_line_without_end_is_not_held_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f");
     fs::write(&path, "first\n").unwrap();
-    file.set_len(LINE_BYTES_MAX as u64 * 3).unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    let length = LINE_BYTES_MAX as u64 * 3;
+    file.set_len(length).unwrap();
     let source = source(&[("path", text(&path))]).unwrap();
     let mut reader = source.open(&SplitId::new("f"), None).unwrap();
     assert!(matches!(reader.read(ALL).unwrap(), Read::Records(batch) if batch.len() == 1));
-    let error = reader.read(ALL).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
-    let expected = format!(
-        "`{}`: the line at byte 6 is longer than 64 MiB",
-        text(&path)
-    );
-    assert_eq!(error.to_string(), expected);
+    let Read::Records(batch) = reader.read(ALL).unwrap() else {
+        panic!("the line's beginning");
+    };
+    assert_eq!((batch.offsets.as_slice(), batch.len()), (&[6][..], 1));
+    assert_eq!(batch.data.len(), CUT_BYTES + 1);
+    assert_eq!(reader.offset(), Offset(length));
+    assert!(matches!(reader.read(ALL).unwrap(), Read::End));
 }
 
 #[test]
