@@ -8,7 +8,7 @@
 //! Timestamps are printed as `2025-06-15 15:06:00[.fraction]`, bytes in hexadecimal, NULL as
 //! `null`.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
@@ -85,11 +85,17 @@ impl PrintSink {
     fn print(&self, staged: &[u8]) -> Result<()> {
         let mut output = self.output.lock().expect("no panic while locked");
         for range in staged_records(staged) {
-            output
-                .write_all(&staged[range])
-                .map_err(|e| Error::io("standard output", &e))?;
+            output.write_all(&staged[range]).map_err(|e| failed(&e))?;
         }
-        output.flush().map_err(|e| Error::io("standard output", &e))
+        output.flush().map_err(|e| failed(&e))
+    }
+}
+
+/// A pipe that nobody reads any more, as of `| head`, does not come back: no reason to try again.
+fn failed(error: &std::io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Error::invalid("standard output was closed"),
+        _ => Error::io("standard output", error),
     }
 }
 

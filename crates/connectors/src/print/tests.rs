@@ -116,6 +116,42 @@ fn the_identifier_stands_before_each_row() {
     );
 }
 
+/// An output that always fails.
+struct Broken(ErrorKind);
+
+impl Write for Broken {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(self.0.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Err(self.0.into())
+    }
+}
+
+#[test]
+fn a_closed_output_is_given_up() {
+    let check = |kind: ErrorKind, expected, message| {
+        let world = World::new(None);
+        let mut sink = world.sink();
+        sink.output = Arc::new(Mutex::new(Broken(kind)));
+        let staged = [stage(&sink, 1)];
+        let error = sink.commit(&context(), Epoch(1), &staged).unwrap_err();
+        assert_eq!(error.kind(), expected);
+        assert_eq!(error.to_string(), message);
+    };
+    check(
+        ErrorKind::BrokenPipe,
+        millstream_core::ErrorKind::InvalidInput,
+        "standard output was closed",
+    );
+    check(
+        ErrorKind::TimedOut,
+        millstream_core::ErrorKind::Unavailable,
+        "`standard output`: timed out",
+    );
+}
+
 #[test]
 fn what_no_manifest_names_is_discarded() {
     let world = World::new(None);
