@@ -223,7 +223,7 @@ impl TopicLog {
                 count,
             });
         }
-        let _pending = self.pending.reserve(std::slice::from_ref(records))?;
+        let _pending = self.pending.reserve(records)?;
         let batches = EncodedBatch::encode(std::slice::from_ref(records), None);
         let base_offset = partition.append(Request {
             batches,
@@ -240,8 +240,10 @@ impl TopicLog {
     }
 
     /// Appends an epoch of a producer as a whole, once: `None` if the partition holds that epoch,
-    /// or a later one, already. Otherwise as [`TopicLog::append`]. `Fenced` if a newer incarnation
-    /// of the producer has appended.
+    /// or a later one, already. Otherwise as [`TopicLog::append`], but it is never told to try
+    /// again: an epoch is in memory anyhow, there is one at a time of each producer, and clients
+    /// that fill what may wait must not keep pipelines from committing. `Fenced` if a newer
+    /// incarnation of the producer has appended.
     pub fn append_epoch(
         &self,
         topic: &str,
@@ -256,7 +258,6 @@ impl TopicLog {
         if count == 0 {
             return Ok(None);
         }
-        let _pending = self.pending.reserve(records)?;
         let batches = EncodedBatch::encode(records, Some(producer));
         let producer = Some(Arc::new(producer.clone()));
         let base_offset = to.append(Request { batches, producer })?;
@@ -339,7 +340,7 @@ impl TopicLog {
         *generation
     }
 
-    /// Bytes that wait to be written.
+    /// Bytes of single appends that wait to be written.
     pub fn pending_bytes(&self) -> usize {
         self.pending.get()
     }

@@ -1,4 +1,4 @@
-//! [`PendingBytes`]: a bound on the bytes that wait to be written.
+//! [`PendingBytes`]: a bound on the bytes of single appends that wait to be written.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -37,12 +37,8 @@ impl PendingBytes {
     /// Counts `records` as waiting until dropped; `Unavailable` if too much waits. One append is
     /// let in however large it is, as long as nothing else waits: otherwise it could never be
     /// written.
-    pub fn reserve(&self, records: &[RecordSet]) -> Result<Reserved<'_>> {
-        let sizes = records
-            .iter()
-            .flat_map(RecordSet::iter)
-            .map(|record| record.len() + 4);
-        let bytes: usize = sizes.sum();
+    pub fn reserve(&self, records: &RecordSet) -> Result<Reserved<'_>> {
+        let bytes: usize = records.iter().map(|record| record.len() + 4).sum();
         let max = self.max;
         let reserved = self
             .bytes

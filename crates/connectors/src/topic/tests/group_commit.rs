@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use millstream_core::source::{Read, ReadLimit, SplitReader};
-use millstream_core::{ErrorKind, Offset};
+use millstream_core::{Epoch, ErrorKind, Incarnation, Offset};
 
 use super::faulty::{FaultyStorage, Operation};
 use super::world::{ALL, check_error, drain, records};
 use crate::test_env::TestEnv;
-use crate::topic::{TopicLog, TopicLogConfig};
+use crate::topic::{ProducerEpoch, TopicLog, TopicLogConfig};
 
 fn open(storage: &FaultyStorage, config: TopicLogConfig) -> Arc<TopicLog> {
     TopicLog::open(
@@ -129,6 +129,39 @@ fn what_waits_is_bounded() {
     });
     log.append("t", None, &records("c")).unwrap();
     assert_eq!(log.end_offsets("t").unwrap(), [Offset(4)]);
+}
+
+#[test]
+fn an_epoch_has_room_whatever_waits() {
+    let storage = FaultyStorage::default();
+    let config = TopicLogConfig {
+        pending_bytes_max: 12,
+        ..TopicLogConfig::default()
+    };
+    let log = open(&storage, config);
+    log.create_topic("t", 1).unwrap();
+    let producer = ProducerEpoch {
+        id: "p".into(),
+        incarnation: Incarnation(0),
+        epoch: Epoch(1),
+    };
+    storage.control.close_gate();
+    std::thread::scope(|scope| {
+        let (log, producer) = (&log, &producer);
+        let waiting = scope.spawn(move || log.append("t", None, &records("a b")).unwrap());
+        wait_for_pending(log, 2 * LETTER);
+        let sets = [records("c d"), records("e")];
+        let epoch = scope.spawn(move || log.append_epoch("t", 0, producer, &sets));
+        while log.queued("t") < 1 && !epoch.is_finished() {
+            std::thread::yield_now();
+        }
+        // Nor does the epoch take the room of what else is appended.
+        assert_eq!(log.pending_bytes(), 2 * LETTER);
+        storage.control.open_gate();
+        waiting.join().unwrap();
+        assert_eq!(epoch.join().unwrap().unwrap().unwrap().count, 3);
+    });
+    assert_eq!(log.end_offsets("t").unwrap(), [Offset(5)]);
 }
 
 #[test]
