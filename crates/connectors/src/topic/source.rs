@@ -3,6 +3,9 @@
 //! `'scan.bounded.mode' = 'latest-offset'` ends each split at the offset that was the end when the
 //! source was made. A bounded pipeline that is restarted takes the ends anew, so records that came
 //! meanwhile are read too; each is still read once.
+//!
+//! `'scan.startup.mode' = 'latest-offset'` begins where the end was when the source was made, and
+//! a partition that comes later at its beginning: nothing that arrives after the start is missed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -151,7 +154,8 @@ pub fn source(log: &Arc<TopicLog>, plan: &SourcePlan) -> Result<Box<dyn Source>>
 struct TopicSource {
     log: Arc<TopicLog>,
     topic: String,
-    is_from_latest: bool,
+    /// Where each partition that was there begins, if that is not the earliest offset.
+    starts: Vec<Offset>,
     /// The end of each partition, if the source is bounded.
     ends: Option<Vec<Offset>>,
 }
@@ -159,9 +163,9 @@ struct TopicSource {
 impl TopicSource {
     fn open(log: &Arc<TopicLog>, config: &ConnectorConfig) -> Result<Self> {
         let topic = topic_of(log, config)?;
-        let is_from_latest = match config.get(STARTUP) {
-            None | Some(EARLIEST | GROUP) => false,
-            Some(LATEST) => true,
+        let starts = match config.get(STARTUP) {
+            None | Some(EARLIEST | GROUP) => vec![],
+            Some(LATEST) => log.end_offsets(&topic)?,
             Some(other) => {
                 return Err(unknown_mode(STARTUP, other, &[EARLIEST, LATEST, GROUP]));
             }
@@ -174,18 +178,16 @@ impl TopicSource {
         Ok(Self {
             log: log.clone(),
             topic,
-            is_from_latest,
+            starts,
             ends,
         })
     }
 
     fn start(&self, partition: usize) -> Result<Offset> {
-        let offsets = if self.is_from_latest {
-            self.log.end_offsets(&self.topic)?
-        } else {
-            self.log.start_offsets(&self.topic)?
-        };
-        Ok(offsets[partition])
+        // Retention may have gone beyond what was the end.
+        let earliest = self.log.start_offsets(&self.topic)?[partition];
+        let start = self.starts.get(partition);
+        Ok(start.map_or(earliest, |start| earliest.max(*start)))
     }
 }
 

@@ -117,6 +117,20 @@ fn a_pipeline_begins_where_the_options_say_and_continues_where_it_was() {
 }
 
 #[test]
+fn the_latest_offset_is_that_of_the_start() {
+    let world = World::new();
+    world.append("a b");
+    let latest = [("scan.startup.mode", "latest-offset")];
+    let source = open_source(&world, &latest).unwrap();
+    world.append("c");
+    assert_eq!(split(&*source, "t-0", None).unwrap(), "2:c");
+    let bounded = [latest[0], ("scan.bounded.mode", "latest-offset")];
+    let source = open_source(&world, &bounded).unwrap();
+    world.append("d");
+    assert_eq!(split(&*source, "t-0", None).unwrap(), "");
+}
+
+#[test]
 fn a_bounded_source_ends_with_what_was_there() {
     let world = World::new();
     world.append("a b");
