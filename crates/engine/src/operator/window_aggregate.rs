@@ -22,7 +22,7 @@ use crate::state::Input;
 use crate::state::accumulator::RunKey;
 use crate::window::assigner::to_millis;
 use crate::window::pane::PaneInput;
-use crate::window::window_state::ClosedWindow;
+use crate::window::window_state::{ClosedWindow, Coalesced};
 use crate::window::{Pane, StateShape, TumbleAssigner, WindowState};
 
 /// See the module.
@@ -201,16 +201,14 @@ impl WindowAggregateOperator {
     pub fn close(&mut self, watermark: Watermark, shards: usize) -> Result<Vec<Vec<RecordBatch>>> {
         self.fired = self.fired.advanced_to(watermark);
         self.closed = self.state.close(self.fired);
-        let mut batches = vec![vec![]; shards];
+        let mut owners: Vec<Coalesced> = vec![];
         if shards > 1 {
+            owners.resize_with(shards, || Coalesced::new(self.shape.schema().clone()));
             for window in std::mem::take(&mut self.closed) {
-                let states = self.state.states_by_owner(&window, shards)?;
-                for (owner, states) in states.into_iter().enumerate() {
-                    batches[owner].extend(states);
-                }
+                self.state.states_by_owner(&window, &mut owners)?;
             }
         }
-        Ok(batches)
+        owners.into_iter().map(Coalesced::finish).collect()
     }
 
     /// The results of the closed windows whose keys this shard owns.
@@ -223,15 +221,15 @@ impl WindowAggregateOperator {
             }
             closed.extend(merged.close(Watermark::MAX));
         }
-        let mut results = vec![];
-        for (end, panes) in &closed {
+        let mut results = Coalesced::new(self.schema.clone());
+        for (end, panes) in closed {
             for (set, pane) in panes.iter().enumerate() {
                 if pane.groups() > 0 {
-                    results.push(self.results(*end, set, pane)?);
+                    results.push(self.results(end, set, pane)?)?;
                 }
             }
         }
-        Ok(results)
+        results.finish()
     }
 
     fn results(&self, end: i64, set: usize, pane: &Pane) -> Result<RecordBatch> {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::take;
+use arrow::compute::{BatchCoalescer, take};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type};
 use millstream_core::plan::WindowAggregate;
 use millstream_core::{EventTime, Result, Watermark};
@@ -161,39 +161,39 @@ impl WindowState {
         drop(self.close(fired));
     }
 
-    /// The states of a closed window, split by the shard that owns each key.
+    /// Adds the states of a closed window to those for the shard that owns each key.
     pub fn states_by_owner(
         &self,
         (end, panes): &ClosedWindow,
-        shards: usize,
-    ) -> Result<Vec<Vec<RecordBatch>>> {
-        let mut batches = vec![vec![]; shards];
+        owners: &mut [Coalesced],
+    ) -> Result<()> {
         for (set, pane) in panes.iter().enumerate() {
-            for (owner, groups) in pane.groups_by_owner(shards).iter().enumerate() {
+            let groups = pane.groups_by_owner(owners.len());
+            for (owner, groups) in owners.iter_mut().zip(&groups) {
                 if !groups.is_empty() {
                     let states = pane.states(groups)?;
-                    batches[owner].push(self.state_batch((*end, set), pane, groups, states)?);
+                    owner.push(self.state_batch((*end, set), pane, groups, states)?)?;
                 }
             }
         }
-        Ok(batches)
+        Ok(())
     }
 
     /// What changed in open windows since the last call: what a checkpoint must add.
     pub fn changes(&mut self) -> Result<Vec<RecordBatch>> {
-        let mut batches = vec![];
+        let mut batches = Coalesced::new(self.shape.schema.clone());
         let mut windows = std::mem::take(&mut self.windows);
         for (end, panes) in &mut windows {
             for (set, pane) in panes.iter_mut().enumerate() {
                 let groups = pane.take_dirty();
                 if !groups.is_empty() {
                     let states = pane.changes(&groups)?;
-                    batches.push(self.state_batch((*end, set), pane, &groups, states)?);
+                    batches.push(self.state_batch((*end, set), pane, &groups, states)?)?;
                 }
             }
         }
         self.windows = windows;
-        Ok(batches)
+        batches.finish()
     }
 
     fn state_batch(
@@ -256,5 +256,34 @@ impl WindowState {
         let mut columns = pane.keys(&self.encoder, &pane.all_groups())?;
         columns.extend(pane.finish()?);
         Ok(columns)
+    }
+}
+
+/// Batches put together: many windows with few groups each must not become as many batches.
+pub struct Coalesced {
+    coalescer: BatchCoalescer,
+}
+
+impl Coalesced {
+    /// Most rows of a batch.
+    const ROWS: usize = 8_192;
+
+    /// No rows of these columns.
+    pub fn new(schema: SchemaRef) -> Self {
+        let coalescer = BatchCoalescer::new(schema, Self::ROWS);
+        // PERF: what is large already is not copied.
+        let coalescer = coalescer.with_biggest_coalesce_batch_size(Some(Self::ROWS / 2));
+        Self { coalescer }
+    }
+
+    /// Adds rows.
+    pub fn push(&mut self, rows: RecordBatch) -> Result<()> {
+        Ok(self.coalescer.push_batch(rows)?)
+    }
+
+    /// All rows.
+    pub fn finish(mut self) -> Result<Vec<RecordBatch>> {
+        self.coalescer.finish_buffered_batch()?;
+        Ok(std::iter::from_fn(|| self.coalescer.next_completed_batch()).collect())
     }
 }
