@@ -7,6 +7,7 @@ pub mod filesystem;
 pub mod formats;
 pub mod generator;
 pub mod hot_table;
+pub mod nexmark;
 pub mod print;
 pub mod registry;
 pub mod storage;

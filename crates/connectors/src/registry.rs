@@ -17,7 +17,7 @@ use millstream_core::{Error, Result};
 
 use crate::hot_table::HotTables;
 use crate::topic::TopicLog;
-use crate::{blackhole, datagen, filesystem, formats, hot_table, print, topic};
+use crate::{blackhole, datagen, filesystem, formats, hot_table, nexmark, print, topic};
 
 /// Everything that a pipeline file can name.
 pub const CATALOG: ConnectorCatalog = ConnectorCatalog {
@@ -31,6 +31,7 @@ const CONNECTORS: &[ConnectorInfo] = &[
     filesystem::INFO,
     hot_table::INFO,
     datagen::INFO,
+    nexmark::INFO,
     print::INFO,
     blackhole::INFO,
 ];
@@ -67,6 +68,7 @@ impl Connectors for Embedded {
             "kafka" | "http" => topic::source(&self.topics, plan),
             "filesystem" => filesystem::source(plan),
             "datagen" => datagen::source(plan, self.env.clone()),
+            "nexmark" => nexmark::source(plan, self.env.clone()),
             other => Err(refused(&plan.table, other, "read", |info| info.is_source)),
         }
     }

@@ -316,8 +316,11 @@ impl SourcePlan {
         let mut fields: Vec<Arc<Field>> = self.shape.decoded.fields().iter().cloned().collect();
         let late = self.late_events.iter();
         for field in late.flat_map(|late| late.shape.decoded.fields()) {
-            if fields.iter().all(|known| known.name() != field.name()) {
-                fields.push(field.clone());
+            let known = fields.iter().position(|known| known.name() == field.name());
+            match known {
+                // Late rows have all fields of a ROW, of which the queries may read some only.
+                Some(index) => fields[index] = field.clone(),
+                None => fields.push(field.clone()),
             }
         }
         Arc::new(Schema::new(fields))

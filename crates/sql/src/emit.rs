@@ -17,6 +17,7 @@ use millstream_core::{NodeId, SinkId, SourceId};
 
 use crate::catalog::{Catalog, Table, TableColumnKind};
 use crate::diagnostic::Result;
+use crate::fields;
 use crate::rel::{GroupBy, Rel, Step, natural_name};
 use crate::settings::Settings;
 use crate::sinks::Sinks;
@@ -80,12 +81,14 @@ pub(crate) fn plan(
             emitter.push(input, Operator::Sink(sink), schema);
         }
     }
-    Ok(Plan {
+    let mut plan = Plan {
         sources: emitter.sources,
         nodes: emitter.nodes,
         sinks: sinks.into_plans(),
         options,
-    })
+    };
+    fields::narrow(&mut plan);
+    Ok(plan)
 }
 
 pub(crate) fn index(position: usize) -> u32 {

@@ -7,6 +7,7 @@
 //!   table   columns, computed columns, watermark; options: what the connector takes
 //!   query   FROM, WHERE, GROUP BY, SELECT to Rel, expressions to typed Expr
 //! emit      all queries of the script to one Plan: shared sources with the columns that are read
+//! fields    of ROW columns only the fields that are read
 //! sinks     result tables, late events, dead letters
 //! ```
 //!
@@ -18,6 +19,7 @@ pub mod diagnostic;
 mod dialect;
 mod emit;
 mod expr;
+mod fields;
 mod functions;
 mod options;
 mod parser;

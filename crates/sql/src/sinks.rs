@@ -1,7 +1,8 @@
 //! The tables that are written: results, late events and dead letters.
 //!
 //! Without a setting, late events and dead letters of table `t` go to hot tables `t_late` and
-//! `t_dead` that are made up here. A declared table is filled by the names of its columns.
+//! `t_dead` that are made up here; a generator, which needs no format, has neither. A declared table
+//! is filled by the names of its columns.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -147,6 +148,8 @@ impl<'a> Sinks<'a> {
         let source = &self.catalog.tables[index];
         let (target, place) = match settings.late_events(&source.name, self.catalog)? {
             Target::None => return Ok(None),
+            // Made-up rows can be made again, and every column of theirs would have to be made.
+            Target::Default if !source.info.needs_format => return Ok(None),
             Target::Default => return self.default_late_events(source).map(Some),
             Target::Table(target, place) => (target, place),
         };

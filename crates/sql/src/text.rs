@@ -1,6 +1,6 @@
 //! The script's text with `${NAME}` substituted, and the way back to the places in the file.
 //!
-//! Variables stand anywhere but in comments. In a string literal or a quoted name the value is
+//! Variables stand anywhere but in comments; `${NAME:-value}` has a value if none is given. In a string literal or a quoted name the value is
 //! escaped, so that it cannot end the literal. Each substitution is remembered, and a place in the
 //! result maps to the place in the original: inside a value, to the `$`.
 
@@ -76,8 +76,11 @@ impl Text {
         let Some(end) = rest.find('}') else {
             return Err(Fault::at(place, "`${` without `}`").help("write ${NAME}"));
         };
-        let name = &rest[2..end];
-        let Some(value) = variables.get(name) else {
+        let (name, default) = match rest[2..end].split_once(":-") {
+            Some((name, default)) => (name, Some(default.to_owned())),
+            None => (&rest[2..end], None),
+        };
+        let Some(value) = variables.get(name).cloned().or(default) else {
             let known: Vec<&str> = variables.keys().map(String::as_str).collect();
             let fault = Fault::at(place, format!("unknown variable `${{{name}}}`"));
             return Err(match known.is_empty() {
@@ -87,7 +90,7 @@ impl Text {
         };
         let value = match context {
             Context::Quoted(quote) => value.replace(quote, &format!("{quote}{quote}")),
-            _ => value.clone(),
+            _ => value,
         };
         self.replacements.push(Replacement {
             at: self.substituted.len(),
@@ -178,6 +181,16 @@ mod tests {
         check("/* '${NONE} */ ${INPUT}", "/* '${NONE} */ /data/in");
         check("'--' ${INPUT}", "'--' /data/in");
         check("'it''s -- ${INPUT}'", "'it''s -- /data/in'");
+    }
+
+    #[test]
+    fn a_default_stands_for_a_value_that_is_not_given() {
+        check(
+            "'${INPUT:-in}' ${NONE:-10} '${NONE:-it's}'",
+            "'/data/in' 10 'it''s'",
+        );
+        check("[${NONE:-}]", "[]");
+        check("${NONE:-a:-b}", "a:-b");
     }
 
     #[test]

@@ -228,6 +228,14 @@ fn field(inner: &Expr, name: &str, wanted: &DataType, input: &SchemaRef) -> Resu
 /// A field's values, null where the row itself is.
 fn field_of(values: &ArrayRef, rows: Option<&arrow::buffer::NullBuffer>) -> Result<ArrayRef> {
     match rows {
+        // PERF: a source that made both with the same nulls has done it already.
+        Some(rows)
+            if values
+                .nulls()
+                .is_some_and(|it| it.inner().ptr_eq(rows.inner())) =>
+        {
+            Ok(Arc::clone(values))
+        }
         Some(rows) if rows.null_count() > 0 => {
             let absent = BooleanArray::new(!rows.inner(), None);
             Ok(nullif(values, &absent)?)

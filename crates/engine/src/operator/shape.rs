@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
-    TimestampMillisecondArray, new_null_array,
+    Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
+    StructArray, TimestampMillisecondArray, new_null_array,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -87,8 +87,9 @@ impl ShapeDecoder {
         let fields = self.decoded.fields().iter();
         let columns: Result<Vec<ArrayRef>> = fields
             .map(|field| {
-                let column = rows.column_by_name(field.name()).cloned();
-                column.ok_or_else(|| Error::bug(format!("generated rows lack `{}`", field.name())))
+                let column = rows.column_by_name(field.name());
+                let lacking = || Error::bug(format!("generated rows lack `{}`", field.name()));
+                narrowed(column.ok_or_else(lacking)?, field.data_type())
             })
             .collect();
         let mut columns = columns?;
@@ -159,6 +160,24 @@ impl ShapeDecoder {
             rejected,
         })
     }
+}
+
+/// `column` with the fields of `wanted` alone, if that is a ROW with fewer.
+fn narrowed(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
+    let DataType::Struct(fields) = wanted else {
+        return Ok(column.clone());
+    };
+    if column.data_type() == wanted {
+        return Ok(column.clone());
+    }
+    let row = column.as_struct();
+    let columns = fields.iter().map(|field| {
+        let column = row.column_by_name(field.name()).cloned();
+        column.ok_or_else(|| Error::bug(format!("generated rows lack field `{}`", field.name())))
+    });
+    let (columns, nulls) = (columns.collect::<Result<_>>()?, row.nulls().cloned());
+    let row = StructArray::try_new_with_length(fields.clone(), columns, nulls, column.len())?;
+    Ok(Arc::new(row))
 }
 
 fn metadata_column(
