@@ -1,7 +1,7 @@
 //! A pipeline as plain data: what `sql` makes and `engine` runs.
 //!
 //! A plan is a forest: each source feeds a tree of nodes, the leaves are sinks. Nodes stand in
-//! topological order; [`Node::input`] points back. Rows of a source have the columns of its
+//! topological order; [`Node::inputs`] point back. Rows of a source have the columns of its
 //! [`RowShape`]: decoded, then metadata, then computed ones. Only columns that something reads are
 //! in the shape. `Display` is what EXPLAIN prints; [`Plan::fingerprint`] is a hash of that text.
 
@@ -191,8 +191,8 @@ pub enum NodeInput {
 pub struct Node {
     /// Position in [`Plan::nodes`].
     pub id: NodeId,
-    /// Where its rows come from.
-    pub input: NodeInput,
+    /// Where its rows come from: one for most operators. The position is the *port*.
+    pub inputs: Vec<NodeInput>,
     /// What it does with them.
     pub operator: Operator,
     /// Columns that it puts out; for a sink, the columns that it takes.
@@ -213,6 +213,18 @@ pub enum Operator {
     WindowAggregate(WindowAggregate),
     /// Writes to a sink, column by column in order.
     Sink(SinkId),
+}
+
+impl Operator {
+    /// Whether it remembers rows from one batch to the next.
+    pub fn is_stateful(&self) -> bool {
+        matches!(self, Self::WindowAggregate(_))
+    }
+
+    /// How far behind the watermark of its input the rows can be that it puts out, in milliseconds.
+    pub fn holds_back_ms(&self) -> i64 {
+        0
+    }
 }
 
 /// A window over an event-time column.
@@ -341,9 +353,19 @@ impl Plan {
         }
     }
 
-    /// Nodes fed by `input`, in order.
-    pub fn consumers(&self, input: NodeInput) -> impl Iterator<Item = &Node> {
-        self.nodes.iter().filter(move |node| node.input == input)
+    /// Columns that flow into a node, by port.
+    pub fn input_schemas(&self, node: &Node) -> Vec<SchemaRef> {
+        let inputs = node.inputs.iter();
+        inputs.map(|input| self.input_schema(*input)).collect()
+    }
+
+    /// Nodes fed by `input` and the ports that it comes in at, in order.
+    pub fn consumers(&self, input: NodeInput) -> impl Iterator<Item = (&Node, usize)> {
+        self.nodes.iter().flat_map(move |node| {
+            let inputs = node.inputs.iter().enumerate();
+            let ports = inputs.filter(move |(_, from)| **from == input);
+            ports.map(move |(port, _)| (node, port))
+        })
     }
 }
 
@@ -375,8 +397,8 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for source in &self.sources {
             writeln!(f, "{source}")?;
-            for node in self.consumers(NodeInput::Source(source.id)) {
-                self.fmt_node(f, node, 1)?;
+            for (node, port) in self.consumers(NodeInput::Source(source.id)) {
+                self.fmt_node(f, (node, port), 1)?;
             }
         }
         for sink in self.sinks.iter().filter(|s| s.role != SinkRole::Results) {
@@ -391,9 +413,23 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
-    fn fmt_node(&self, f: &mut fmt::Formatter<'_>, node: &Node, depth: usize) -> fmt::Result {
+    /// A node with several inputs stands, by its number, under each of them; what follows it stands
+    /// under the last.
+    fn fmt_node(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        (node, port): (&Node, usize),
+        depth: usize,
+    ) -> fmt::Result {
         write!(f, "{:indent$}", "", indent = depth * 2)?;
-        let input = self.input_schema(node.input);
+        if node.inputs.len() > 1 {
+            write!(f, "#{} input {port}", node.id)?;
+            if port + 1 < node.inputs.len() {
+                return writeln!(f);
+            }
+            f.write_str(": ")?;
+        }
+        let input = self.input_schema(node.inputs[0]);
         match &node.operator {
             Operator::Filter(predicate) => writeln!(f, "filter {predicate}")?,
             Operator::Project(exprs) => {

@@ -1,9 +1,9 @@
 //! Operators: what happens to rows between a split and a sink, on one shard, synchronously.
 //!
 //! [`SourceOperator`] turns raw records into a [`Batch`] that knows its split's watermark before each
-//! of its rows; [`Chain`] pushes batches through filter, projection and window operators to sinks.
-//! Windows that are complete leave the chain at a barrier in two steps (see [`Chain::close`] and
-//! [`Chain::fire`]), with an exchange by key between shards in the middle.
+//! of its rows; [`Chain`] pushes batches through the operators of the plan to sinks. Operators that
+//! remember rows are [`Stateful`]: what is complete leaves them at a barrier in two steps (see
+//! [`Chain::close`] and [`Chain::fire`]), with an exchange by key between shards in the middle.
 //!
 //! Operators know nothing of epochs, manifests, threads or time: barriers come to them as calls.
 
@@ -12,12 +12,16 @@ pub mod chain;
 pub mod checker;
 pub mod late;
 pub mod output;
+pub mod progress;
 pub mod shape;
 pub mod source;
+pub mod stateful;
 pub mod window_aggregate;
 
 pub use batch::{Batch, SourceBatch};
 pub use chain::{Chain, Exchange};
 pub use late::LateRows;
 pub use output::Output;
+pub use progress::NodeProgress;
 pub use source::{SourceOperator, SplitContext};
+pub use stateful::{Absorb, StateBatch, Stateful};

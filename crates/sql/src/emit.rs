@@ -285,7 +285,7 @@ impl Emitter {
         let id = NodeId(index(self.nodes.len()));
         self.nodes.push(Node {
             id,
-            input,
+            inputs: vec![input],
             operator,
             schema,
         });

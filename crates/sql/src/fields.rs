@@ -40,7 +40,7 @@ pub(crate) fn narrow(plan: &mut Plan) {
 /// filters.
 fn directly_below(plan: &Plan, input: NodeInput) -> Vec<usize> {
     let mut found = vec![];
-    for node in plan.consumers(input) {
+    for (node, _) in plan.consumers(input) {
         found.push(node.id.index());
         if let Operator::Filter(_) = node.operator {
             found.extend(directly_below(plan, NodeInput::Node(node.id)));

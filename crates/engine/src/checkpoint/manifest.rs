@@ -91,8 +91,11 @@ impl SourceCounters {
 /// A segment file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentRef {
-    /// The aggregation whose windows it holds.
+    /// The operator whose state it holds.
     pub node: NodeId,
+    /// Which part of that state (see [`StateBatch`](crate::operator::StateBatch)).
+    #[serde(default)]
+    pub part: u32,
     /// Its path.
     pub file: String,
     /// Its length in bytes.
@@ -101,8 +104,10 @@ pub struct SegmentRef {
     pub crc32: u32,
     /// Rows in it.
     pub rows: u64,
-    /// The last window in it: once that has fired, the segment is not needed.
-    pub last_window_end: i64,
+    /// Until when it is needed, as the end of a window in ms: once the operator's watermark has passed
+    /// that, the segment is dropped.
+    #[serde(alias = "last_window_end")]
+    pub needed_until: i64,
     /// How often its rows were merged: 0 as written at a barrier.
     pub level: u32,
 }

@@ -1,6 +1,6 @@
 //! State segments: Arrow IPC files (zstd) that any Arrow tool reads. Columns: `shard` (UInt32), then
-//! those of the operator's state (see [`WindowState`](crate::window::WindowState)). Rows of one
-//! shard and group in a newer segment replace those in an older one; lists of distinct values add.
+//! those of the operator's state (see [`StateBatch`](crate::operator::StateBatch)), of one part. How
+//! rows of newer segments replace those of older ones is the operator's affair.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use millstream_core::{Error, Result, ShardIndex};
 /// State rows of one shard.
 #[derive(Debug, Clone)]
 pub struct StateRows {
-    /// The shard whose windows they are of.
+    /// The shard that holds them.
     pub shard: ShardIndex,
     /// The rows.
     pub rows: RecordBatch,
@@ -62,8 +62,8 @@ pub fn decode(path: &str, bytes: Vec<u8>) -> Result<Vec<StateRows>> {
     Ok(states)
 }
 
-/// End of the last window in these states.
-pub fn last_window_end(states: &[StateRows]) -> i64 {
+/// Until when any of these rows is needed.
+pub fn needed_until(states: &[StateRows]) -> i64 {
     let ends = states.iter().flat_map(|state| {
         let ends = state.rows.column(0).as_primitive::<Int64Type>();
         ends.values().iter().copied()

@@ -116,7 +116,7 @@ impl CheckpointStore {
     /// Writes a segment durably.
     pub fn write_segment(
         &self,
-        (epoch, node, level): (Epoch, NodeId, u32),
+        (epoch, level, (node, part)): (Epoch, u32, (NodeId, u32)),
         states: &[StateRows],
     ) -> Result<SegmentRef> {
         let bytes = segment::encode(states)?;
@@ -130,6 +130,7 @@ impl CheckpointStore {
         self.storage.put(&file, &bytes)?;
         Ok(SegmentRef {
             node,
+            part,
             file,
             bytes: bytes.len() as u64,
             crc32: crc32fast::hash(&bytes),
@@ -137,7 +138,7 @@ impl CheckpointStore {
                 .iter()
                 .map(|state| state.rows.num_rows() as u64)
                 .sum(),
-            last_window_end: segment::last_window_end(states),
+            needed_until: segment::needed_until(states),
             level,
         })
     }

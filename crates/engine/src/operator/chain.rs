@@ -4,13 +4,14 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMilliseco
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use millstream_core::plan::{Node, NodeInput, Operator, Plan, WindowKind, WindowSpec};
-use millstream_core::{Epoch, Error, NodeId, Result, SinkId, SourceId, Watermark, types};
+use millstream_core::{Epoch, Error, NodeId, Result, SinkId, Watermark, types};
 use std::sync::Arc;
 
 use super::batch::Batch;
 use super::checker::Checker;
 use super::output::Output;
-use super::window_aggregate::WindowAggregateOperator;
+use super::progress::NodeProgress;
+use super::stateful::{self, Barrier, StateBatch, Stateful};
 use crate::expr::CompiledExpr;
 use crate::window::TumbleAssigner;
 use crate::window::assigner::to_millis;
@@ -22,16 +23,17 @@ const RESULT_ROWS: usize = 65_536;
 pub struct Chain {
     nodes: Vec<ChainNode>,
     levels: usize,
+    progress: NodeProgress,
 }
 
 struct ChainNode {
     id: NodeId,
-    input: NodeInput,
-    source: SourceId,
-    /// Number of window aggregations before this node.
+    inputs: Vec<NodeInput>,
+    /// Number of operators with state before this node, along the longest way.
     level: usize,
     kind: Kind,
-    checker: Checker,
+    /// One for each input.
+    checkers: Vec<Checker>,
     schema: SchemaRef,
     rows_in: u64,
     rows_out: u64,
@@ -41,17 +43,17 @@ enum Kind {
     Filter(CompiledExpr),
     Project(Vec<CompiledExpr>),
     AssignWindow(usize, TumbleAssigner),
-    WindowAggregate(Box<WindowAggregateOperator>),
+    Stateful(Box<dyn Stateful>),
     Sink(SinkId),
 }
 
-/// Partial window states on their way to the shard that owns their keys.
+/// State of an operator on its way to another shard, or to a checkpoint.
 #[derive(Debug, Clone)]
 pub struct Exchange {
-    /// The aggregation.
+    /// The operator.
     pub node: NodeId,
-    /// State batches.
-    pub states: Vec<RecordBatch>,
+    /// Its state.
+    pub states: Vec<StateBatch>,
 }
 
 /// Counters of one operator on one shard.
@@ -61,9 +63,9 @@ pub struct NodeCounters {
     pub rows_in: u64,
     /// Rows out.
     pub rows_out: u64,
-    /// Groups in open windows.
+    /// Groups or rows that are remembered.
     pub groups: u64,
-    /// Bytes of open windows.
+    /// Bytes of them.
     pub state_bytes: u64,
 }
 
@@ -72,35 +74,36 @@ impl Chain {
     pub fn new(plan: &Plan) -> Result<Self> {
         let mut nodes: Vec<ChainNode> = vec![];
         for node in &plan.nodes {
-            let (source, level) = match node.input {
-                NodeInput::Source(source) => (source, 0),
-                NodeInput::Node(id) => {
-                    let before = &nodes[id.index()];
-                    let window = matches!(before.kind, Kind::WindowAggregate(_));
-                    (before.source, before.level + usize::from(window))
-                }
-            };
-            let input = plan.input_schema(node.input);
+            let levels = node.inputs.iter().map(|input| match input {
+                NodeInput::Source(_) => 0,
+                NodeInput::Node(id) => nodes[id.index()].level + nodes[id.index()].is_stateful(),
+            });
+            let level = levels.max().unwrap_or(0);
+            let inputs = plan.input_schemas(node);
+            let name = format!("{} of node {}", name(node), node.id);
             nodes.push(ChainNode {
                 id: node.id,
-                input: node.input,
-                source,
+                inputs: node.inputs.clone(),
                 level,
-                kind: kind(node, &input)?,
-                checker: Checker::new(format!("{} of node {}", name(node), node.id), input),
+                kind: kind(node, &inputs)?,
+                checkers: inputs
+                    .into_iter()
+                    .map(|input| Checker::new(name.clone(), input))
+                    .collect(),
                 schema: node.schema.clone(),
                 rows_in: 0,
                 rows_out: 0,
             });
         }
-        let windows = nodes
-            .iter()
-            .filter(|n| matches!(n.kind, Kind::WindowAggregate(_)));
-        let levels = windows.map(|node| node.level + 1).max().unwrap_or(0);
-        Ok(Self { nodes, levels })
+        let levels = nodes.iter().map(|node| node.level + node.is_stateful());
+        Ok(Self {
+            levels: levels.max().unwrap_or(0),
+            nodes,
+            progress: NodeProgress::new(plan),
+        })
     }
 
-    /// How many aggregations feed one another at most: how often a barrier exchanges.
+    /// How many operators with state feed one another at most: how often a barrier exchanges.
     pub fn levels(&self) -> usize {
         self.levels
     }
@@ -111,20 +114,22 @@ impl Chain {
             return Ok(());
         }
         for index in 0..self.nodes.len() {
-            if self.nodes[index].input != input {
-                continue;
-            }
-            if let Some(next) = self.nodes[index].on_batch(batch, output)? {
-                let id = self.nodes[index].id;
-                self.push(NodeInput::Node(id), &next, output)?;
+            for port in 0..self.nodes[index].inputs.len() {
+                if self.nodes[index].inputs[port] != input {
+                    continue;
+                }
+                if let Some(next) = self.nodes[index].on_batch(port, batch, output)? {
+                    let id = self.nodes[index].id;
+                    self.push(NodeInput::Node(id), &next, output)?;
+                }
             }
         }
         Ok(())
     }
 
-    /// First step of a barrier, for each level in turn: closes the windows of aggregations at
-    /// `level` that are complete, and gives, by shard, what that shard has to merge. Empty with one
-    /// shard, which keeps its own.
+    /// First step of a barrier, for each level in turn: closes what is complete in the operators at
+    /// `level`, and gives, by shard, what that shard has to take in. Empty with one shard, which
+    /// keeps its own. `watermarks` are those of the sources.
     pub fn close(
         &mut self,
         level: usize,
@@ -133,10 +138,12 @@ impl Chain {
     ) -> Result<Vec<Vec<Exchange>>> {
         let mut exchanges = vec![vec![]; shards];
         for node in self.nodes.iter_mut().filter(|node| node.level == level) {
-            let watermark = watermarks[node.source.index()];
-            if let Kind::WindowAggregate(operator) = &mut node.kind {
-                node.checker.on_watermark(watermark)?;
-                let states = operator.close(watermark, shards)?;
+            let watermark = self.progress.watermark(node.id, watermarks);
+            if let Kind::Stateful(operator) = &mut node.kind {
+                for checker in &mut node.checkers {
+                    checker.on_watermark(watermark)?;
+                }
+                let states = operator.close(Barrier { watermark, shards })?;
                 for (owner, states) in states.into_iter().enumerate() {
                     if !states.is_empty() {
                         exchanges[owner].push(Exchange {
@@ -150,7 +157,7 @@ impl Chain {
         Ok(exchanges)
     }
 
-    /// Second step: merges what other shards sent and pushes the windows' results on.
+    /// Second step: takes in what shards sent and pushes the rows that are complete on.
     pub fn fire(
         &mut self,
         level: usize,
@@ -160,13 +167,13 @@ impl Chain {
         for index in 0..self.nodes.len() {
             let node = &mut self.nodes[index];
             let (id, at_level) = (node.id, node.level == level);
-            let Kind::WindowAggregate(operator) = &mut node.kind else {
+            let Kind::Stateful(operator) = &mut node.kind else {
                 continue;
             };
             if !at_level {
                 continue;
             }
-            let states: Vec<RecordBatch> = exchanges
+            let states: Vec<StateBatch> = exchanges
                 .iter()
                 .filter(|exchange| exchange.node == id)
                 .flat_map(|exchange| exchange.states.iter().cloned())
@@ -184,13 +191,15 @@ impl Chain {
         Ok(())
     }
 
-    /// Third step: what changed in open windows since the last barrier.
+    /// Third step: what changed since the last barrier.
     pub fn changes(&mut self, epoch: Epoch) -> Result<Vec<Exchange>> {
         let mut changes = vec![];
         for node in &mut self.nodes {
-            node.checker.on_barrier(epoch)?;
-            if let Kind::WindowAggregate(operator) = &mut node.kind {
-                let states = operator.state_mut().changes()?;
+            for checker in &mut node.checkers {
+                checker.on_barrier(epoch)?;
+            }
+            if let Kind::Stateful(operator) = &mut node.kind {
+                let states = operator.changes()?;
                 if !states.is_empty() {
                     changes.push(Exchange {
                         node: node.id,
@@ -202,38 +211,46 @@ impl Chain {
         Ok(changes)
     }
 
-    /// The aggregation `id`, for recovery.
-    pub fn window(&mut self, id: NodeId) -> Result<&mut WindowAggregateOperator> {
+    /// The operator of node `id`, for recovery.
+    pub fn stateful(&mut self, id: NodeId) -> Result<&mut dyn Stateful> {
         match self.nodes.get_mut(id.index()).map(|node| &mut node.kind) {
-            Some(Kind::WindowAggregate(operator)) => Ok(operator),
-            _ => Err(Error::bug(format!("node {id} keeps no windows"))),
+            Some(Kind::Stateful(operator)) => Ok(&mut **operator),
+            _ => Err(Error::bug(format!("node {id} keeps no state"))),
         }
     }
 
-    /// Every aggregation, for recovery.
-    pub fn windows(&mut self) -> impl Iterator<Item = (SourceId, &mut WindowAggregateOperator)> {
-        self.nodes
-            .iter_mut()
-            .filter_map(|node| match &mut node.kind {
-                Kind::WindowAggregate(operator) => Some((node.source, &mut **operator)),
-                _ => None,
-            })
+    /// Tells every operator with state how far its sources had fired, for recovery.
+    pub fn set_fired(&mut self, watermarks: &[Watermark]) {
+        for node in &mut self.nodes {
+            if let Kind::Stateful(operator) = &mut node.kind {
+                operator.set_fired(self.progress.watermark(node.id, watermarks));
+            }
+        }
     }
 
-    /// Bytes of open windows.
+    /// Drops what has expired, for recovery.
+    pub fn drop_fired(&mut self) {
+        for node in &mut self.nodes {
+            if let Kind::Stateful(operator) = &mut node.kind {
+                operator.drop_fired();
+            }
+        }
+    }
+
+    /// Bytes that operators remember.
     pub fn state_bytes(&self) -> usize {
-        let windows = self.nodes.iter().map(|node| match &node.kind {
-            Kind::WindowAggregate(operator) => operator.state().size(),
+        let operators = self.nodes.iter().map(|node| match &node.kind {
+            Kind::Stateful(operator) => operator.size(),
             _ => 0,
         });
-        windows.sum()
+        operators.sum()
     }
 
     /// Counters of every node, in the order of the plan.
     pub fn counters(&self) -> Vec<NodeCounters> {
         let counters = self.nodes.iter().map(|node| {
             let state = match &node.kind {
-                Kind::WindowAggregate(operator) => Some(operator.state()),
+                Kind::Stateful(operator) => Some(operator),
                 _ => None,
             };
             NodeCounters {
@@ -248,8 +265,18 @@ impl Chain {
 }
 
 impl ChainNode {
-    fn on_batch(&mut self, batch: &Batch, output: &mut Output<'_>) -> Result<Option<Batch>> {
-        self.checker.on_batch(batch)?;
+    /// 1 or 0.
+    fn is_stateful(&self) -> usize {
+        usize::from(matches!(self.kind, Kind::Stateful(_)))
+    }
+
+    fn on_batch(
+        &mut self,
+        port: usize,
+        batch: &Batch,
+        output: &mut Output<'_>,
+    ) -> Result<Option<Batch>> {
+        self.checkers[port].on_batch(batch)?;
         self.rows_in += batch.rows.num_rows() as u64;
         let next = match &mut self.kind {
             Kind::Filter(predicate) => batch.filter(&predicate.filter_mask(&batch.rows)?)?,
@@ -264,8 +291,8 @@ impl ChainNode {
                 let columns = assign(*column, *assigner, batch, &self.schema)?;
                 batch.with_rows(rows_of(&self.schema, columns, batch.rows.num_rows())?)
             }
-            Kind::WindowAggregate(operator) => {
-                operator.on_batch(batch, output.late)?;
+            Kind::Stateful(operator) => {
+                operator.on_batch(port, batch, output.late)?;
                 return Ok(None);
             }
             Kind::Sink(sink) => {
@@ -311,7 +338,8 @@ fn assign(
     Ok(columns)
 }
 
-fn kind(node: &Node, input: &SchemaRef) -> Result<Kind> {
+fn kind(node: &Node, inputs: &[SchemaRef]) -> Result<Kind> {
+    let input = &inputs[0];
     Ok(match &node.operator {
         Operator::Filter(predicate) => Kind::Filter(CompiledExpr::compile(predicate, input)?),
         Operator::Project(exprs) => {
@@ -322,9 +350,7 @@ fn kind(node: &Node, input: &SchemaRef) -> Result<Kind> {
             let WindowKind::Tumble { size_ms, offset_ms } = *kind;
             Kind::AssignWindow(*time_column, TumbleAssigner { size_ms, offset_ms })
         }
-        Operator::WindowAggregate(aggregate) => Kind::WindowAggregate(Box::new(
-            WindowAggregateOperator::new(aggregate, input, node.schema.clone())?,
-        )),
+        Operator::WindowAggregate(_) => Kind::Stateful(stateful::open(node, inputs)?),
         Operator::Sink(id) => Kind::Sink(*id),
     })
 }

@@ -18,6 +18,7 @@ use millstream_core::{EventTime, Result, Watermark, types};
 
 use super::batch::{Batch, Origin};
 use super::late::{LateRow, LateRows};
+use super::stateful::{Absorb, Barrier, ByShard, StateBatch, Stateful};
 use crate::state::Input;
 use crate::state::accumulator::RunKey;
 use crate::window::assigner::to_millis;
@@ -82,28 +83,7 @@ impl WindowAggregateOperator {
         &self.state
     }
 
-    /// The open windows.
-    pub fn state_mut(&mut self) -> &mut WindowState {
-        &mut self.state
-    }
-
-    /// What state batches look like.
-    pub fn shape(&self) -> &Arc<StateShape> {
-        &self.shape
-    }
-
-    /// Up to where windows have fired before a restart.
-    pub fn set_fired(&mut self, fired: Watermark) {
-        self.fired = fired;
-    }
-
-    /// Drops restored windows that had fired before the restart.
-    pub fn drop_fired(&mut self) {
-        self.state.drop_fired(self.fired);
-    }
-
-    /// Aggregates the rows that are on time, and notes the others.
-    pub fn on_batch(&mut self, batch: &Batch, late: &mut LateRows) -> Result<()> {
+    fn aggregate(&mut self, batch: &Batch, late: &mut LateRows) -> Result<()> {
         let times = to_millis(batch.rows.column(self.plan.window.time_column))?;
         let ends = self.assigner.ends(times.values());
         let on_time = self.on_time(batch.origin.as_ref(), &ends, late);
@@ -197,41 +177,6 @@ impl WindowAggregateOperator {
         Some(on_time)
     }
 
-    /// Closes the windows that are complete. With several shards: the partial states for each.
-    pub fn close(&mut self, watermark: Watermark, shards: usize) -> Result<Vec<Vec<RecordBatch>>> {
-        self.fired = self.fired.advanced_to(watermark);
-        self.closed = self.state.close(self.fired);
-        let mut owners: Vec<Coalesced> = vec![];
-        if shards > 1 {
-            owners.resize_with(shards, || Coalesced::new(self.shape.schema().clone()));
-            for window in std::mem::take(&mut self.closed) {
-                self.state.states_by_owner(&window, &mut owners)?;
-            }
-        }
-        owners.into_iter().map(Coalesced::finish).collect()
-    }
-
-    /// The results of the closed windows whose keys this shard owns.
-    pub fn fire(&mut self, states: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
-        let mut closed = std::mem::take(&mut self.closed);
-        if !states.is_empty() {
-            let mut merged = WindowState::new(self.shape.clone())?;
-            for batch in states {
-                merged.absorb(batch, false)?;
-            }
-            closed.extend(merged.close(Watermark::MAX));
-        }
-        let mut results = Coalesced::new(self.schema.clone());
-        for (end, panes) in closed {
-            for (set, pane) in panes.iter().enumerate() {
-                if pane.groups() > 0 {
-                    results.push(self.results(end, set, pane)?)?;
-                }
-            }
-        }
-        results.finish()
-    }
-
     fn results(&self, end: i64, set: usize, pane: &Pane) -> Result<RecordBatch> {
         let rows = pane.groups();
         let time = |ms: i64| TimestampMillisecondArray::from_value(ms, rows);
@@ -249,6 +194,84 @@ impl WindowAggregateOperator {
         }
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
+}
+
+impl Stateful for WindowAggregateOperator {
+    /// Aggregates the rows that are on time, and notes the others.
+    fn on_batch(&mut self, _: usize, batch: &Batch, late: &mut LateRows) -> Result<()> {
+        self.aggregate(batch, late)
+    }
+
+    /// Closes the windows that are complete. With several shards: the partial states for each.
+    fn close(&mut self, barrier: Barrier) -> Result<ByShard> {
+        self.fired = self.fired.advanced_to(barrier.watermark);
+        self.closed = self.state.close(self.fired);
+        let mut owners: Vec<Coalesced> = vec![];
+        if barrier.shards > 1 {
+            owners.resize_with(barrier.shards, || {
+                Coalesced::new(self.shape.schema().clone())
+            });
+            for window in std::mem::take(&mut self.closed) {
+                self.state.states_by_owner(&window, &mut owners)?;
+            }
+        }
+        let owners = owners.into_iter().map(Coalesced::finish);
+        owners.map(|rows| Ok(one_part(rows?))).collect()
+    }
+
+    /// The results of the closed windows whose keys this shard owns.
+    fn fire(&mut self, states: &[StateBatch]) -> Result<Vec<RecordBatch>> {
+        let mut closed = std::mem::take(&mut self.closed);
+        if !states.is_empty() {
+            let mut merged = WindowState::new(self.shape.clone())?;
+            for batch in states {
+                merged.absorb(&batch.rows, false)?;
+            }
+            closed.extend(merged.close(Watermark::MAX));
+        }
+        let mut results = Coalesced::new(self.schema.clone());
+        for (end, panes) in closed {
+            for (set, pane) in panes.iter().enumerate() {
+                if pane.groups() > 0 {
+                    results.push(self.results(end, set, pane)?)?;
+                }
+            }
+        }
+        results.finish()
+    }
+
+    fn changes(&mut self) -> Result<Vec<StateBatch>> {
+        Ok(one_part(self.state.changes()?))
+    }
+
+    fn absorb(&mut self, state: &StateBatch, how: Absorb) -> Result<()> {
+        self.state.absorb(&state.rows, how == Absorb::Restore)
+    }
+
+    fn set_fired(&mut self, fired: Watermark) {
+        self.fired = fired;
+    }
+
+    fn drop_fired(&mut self) {
+        self.state.drop_fired(self.fired);
+    }
+
+    fn forget_checkpoints(&mut self) {
+        self.state.forget_checkpoints();
+    }
+
+    fn groups(&self) -> usize {
+        self.state.groups()
+    }
+
+    fn size(&self) -> usize {
+        self.state.size()
+    }
+}
+
+fn one_part(rows: Vec<RecordBatch>) -> Vec<StateBatch> {
+    let rows = rows.into_iter();
+    rows.map(|rows| StateBatch { part: 0, rows }).collect()
 }
 
 /// Bit i, from the last key, is set when that key is not in the set.

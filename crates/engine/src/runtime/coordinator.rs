@@ -22,9 +22,12 @@ use crate::checkpoint::compaction::{compact, drop_expired};
 use crate::checkpoint::{
     CheckpointStore, Manifest, SegmentRef, SinkProgress, SourceProgress, StateRows,
 };
+use crate::operator::{NodeProgress, StateBatch, stateful};
 use crate::protocol::EpochProtocol;
 use crate::status::{JobState, JobStatus};
-use crate::window::StateShape;
+
+/// State that changed in an epoch, by node and part.
+type ChangedState = BTreeMap<(NodeId, u32), Vec<StateRows>>;
 
 /// How often unbounded sources are asked for new splits.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(5);
@@ -39,7 +42,7 @@ pub struct Coordinator<P> {
     store: CheckpointStore,
     protocol: EpochProtocol,
     manifest: Manifest,
-    shapes: BTreeMap<NodeId, Arc<StateShape>>,
+    nodes: NodeProgress,
     rewrite_state: bool,
     levels: usize,
     memory: Arc<MemoryBudget>,
@@ -70,7 +73,7 @@ impl<P: ShardPool> Coordinator<P> {
             store: recovered.store,
             protocol: recovered.protocol,
             manifest: recovered.manifest,
-            shapes: recovered.shapes,
+            nodes: NodeProgress::new(&config.plan),
             rewrite_state: recovered.rewrite_state,
             memory: recovered.memory,
             discovered_at,
@@ -163,9 +166,14 @@ impl<P: ShardPool> Coordinator<P> {
             .collect()
     }
 
-    fn fire(&mut self, sources: &BTreeMap<String, SourceProgress>) -> Result<()> {
+    /// Up to where each source has fired.
+    fn fired(&self, sources: &BTreeMap<String, SourceProgress>) -> Arc<[Watermark]> {
         let plans = self.config.plan.sources.iter();
-        let watermarks: Arc<[Watermark]> = plans.map(|p| sources[&p.table].fired).collect();
+        plans.map(|plan| sources[&plan.table].fired).collect()
+    }
+
+    fn fire(&mut self, sources: &BTreeMap<String, SourceProgress>) -> Result<()> {
+        let watermarks = self.fired(sources);
         for level in 0..self.levels {
             let routed = pool::close(&mut self.pool, level, &watermarks)?;
             pool::fire(&mut self.pool, level, routed)?;
@@ -181,7 +189,7 @@ impl<P: ShardPool> Coordinator<P> {
         outputs: Vec<EpochOutput>,
     ) -> Result<Manifest> {
         let mut staged: BTreeMap<SinkId, Vec<Staged>> = BTreeMap::new();
-        let mut states: BTreeMap<NodeId, Vec<StateRows>> = BTreeMap::new();
+        let mut states = ChangedState::new();
         for (index, output) in outputs.into_iter().enumerate() {
             let shard = ShardIndex(u32::try_from(index).expect("few shards"));
             for (plan, counters) in self.config.plan.sources.iter().zip(&output.counters) {
@@ -203,11 +211,10 @@ impl<P: ShardPool> Coordinator<P> {
                 staged.entry(sink).or_default().push(rows);
             }
             for change in output.changes {
-                let rows = change
-                    .states
-                    .into_iter()
-                    .map(|rows| StateRows { shard, rows });
-                states.entry(change.node).or_default().extend(rows);
+                for StateBatch { part, rows } in change.states {
+                    let of_part = states.entry((change.node, part)).or_default();
+                    of_part.push(StateRows { shard, rows });
+                }
             }
         }
         let segments = self.segments(epoch, &sources, &states)?;
@@ -227,22 +234,24 @@ impl<P: ShardPool> Coordinator<P> {
         &self,
         epoch: Epoch,
         sources: &BTreeMap<String, SourceProgress>,
-        states: &BTreeMap<NodeId, Vec<StateRows>>,
+        states: &ChangedState,
     ) -> Result<Vec<SegmentRef>> {
         let mut segments = match self.rewrite_state {
             true => vec![],
             false => self.manifest.segments.clone(),
         };
         let plan = &self.config.plan;
-        let fired = |node: NodeId| {
-            let table = &plan.sources[root(plan, node).index()].table;
-            sources[table].fired
-        };
+        let of_sources = self.fired(sources);
+        let fired = |node: NodeId| self.nodes.watermark(node, &of_sources);
         drop_expired(&mut segments, &fired);
-        for (node, states) in states {
-            segments.push(self.store.write_segment((epoch, *node, 0), states)?);
+        for (place, states) in states {
+            segments.push(self.store.write_segment((epoch, 0, *place), states)?);
         }
-        compact(&mut segments, (epoch, &fired), &self.shapes, &self.store)?;
+        let open = |node: NodeId| {
+            let node = &plan.nodes[node.index()];
+            stateful::open(node, &plan.input_schemas(node))
+        };
+        compact(&mut segments, (epoch, &fired), &open, &self.store)?;
         Ok(segments)
     }
 
@@ -308,16 +317,5 @@ impl<P: ShardPool> Coordinator<P> {
                 .call(added.into_iter().map(Request::Add).collect())?;
         }
         Ok(())
-    }
-}
-
-/// The source that a node's rows come from.
-fn root(plan: &millstream_core::plan::Plan, node: NodeId) -> SourceId {
-    let mut input = plan.nodes[node.index()].input;
-    loop {
-        match input {
-            millstream_core::plan::NodeInput::Source(source) => return source,
-            millstream_core::plan::NodeInput::Node(id) => input = plan.nodes[id.index()].input,
-        }
     }
 }

@@ -2,25 +2,26 @@
 //! Nothing else, and the same for a first start, a clean stop and a crash.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use millstream_core::plan::{Operator, Plan, SourcePlan};
+use millstream_core::plan::{Plan, SourcePlan};
 use millstream_core::sink::{Sink, SinkContext};
 use millstream_core::source::{ReadLimit, Source, Split};
-use millstream_core::{
-    Epoch, Error, Incarnation, NodeId, Offset, Result, ShardIndex, SourceId, Watermark,
-};
+use millstream_core::{Epoch, Error, Incarnation, NodeId, Offset, Result, ShardIndex, Watermark};
 
 use super::alignment::Alignment;
 use super::config::JobConfig;
 use super::memory::MemoryBudget;
 use super::shard::{EndedReader, Shard, ShardSplit};
-use crate::checkpoint::{CheckpointStore, Manifest, SourceCounters, SourceProgress};
+use crate::checkpoint::{
+    CheckpointStore, Manifest, SegmentRef, SourceCounters, SourceProgress, StateRows,
+};
 use crate::operator::late::LateTable;
 use crate::operator::shape::ShapeDecoder;
+use crate::operator::stateful::{self, Absorb, StateBatch, Stateful};
 use crate::operator::{Chain, SourceOperator, SplitContext};
 use crate::protocol::EpochProtocol;
-use crate::window::{StateShape, WindowState};
 
 /// An opened job: shards that have not been started, and what the coordinator needs.
 pub struct Recovered {
@@ -36,8 +37,6 @@ pub struct Recovered {
     pub protocol: EpochProtocol,
     /// The manifest that was recovered, or an empty one of epoch 0.
     pub manifest: Manifest,
-    /// State of each aggregation.
-    pub shapes: BTreeMap<NodeId, Arc<StateShape>>,
     /// Whether the state must be written whole at the next epoch: shards have changed.
     pub rewrite_state: bool,
     /// The budget that the shards share.
@@ -89,8 +88,7 @@ pub fn open(config: &JobConfig) -> Result<Recovered> {
             shards[shard].splits.push(split);
         }
     }
-    let shapes = shapes(plan, &mut shards)?;
-    let rewrite_state = restore(&manifest, &store, &shapes, &mut shards)?;
+    let rewrite_state = restore(&manifest, &store, plan, &mut shards)?;
     // CRASH: until the new incarnation has a manifest, the ones that it leaves behind are the newest,
     // and need their segments.
     if config.from_epoch.is_none() {
@@ -103,7 +101,6 @@ pub fn open(config: &JobConfig) -> Result<Recovered> {
         store,
         protocol,
         manifest,
-        shapes,
         rewrite_state,
         memory,
     })
@@ -281,76 +278,73 @@ pub fn open_splits(
     Ok(opened)
 }
 
-fn shapes(plan: &Plan, shards: &mut [Shard]) -> Result<BTreeMap<NodeId, Arc<StateShape>>> {
-    let mut shapes = BTreeMap::new();
-    let chain = &mut shards[0].chain;
-    for node in &plan.nodes {
-        if matches!(node.operator, Operator::WindowAggregate(_)) {
-            shapes.insert(node.id, chain.window(node.id)?.shape().clone());
-        }
-    }
-    Ok(shapes)
-}
-
-/// Loads the state of open windows. Whether it has moved between shards: then older segments no
-/// longer say whose it is.
+/// Loads the state of operators. Whether it has moved between shards: then older segments no longer
+/// say whose it is.
 fn restore(
     manifest: &Manifest,
     store: &CheckpointStore,
-    shapes: &BTreeMap<NodeId, Arc<StateShape>>,
+    plan: &Plan,
     shards: &mut [Shard],
 ) -> Result<bool> {
-    let fired: BTreeMap<&str, Watermark> = manifest
-        .sources
-        .iter()
-        .map(|(table, p)| (table.as_str(), p.fired))
-        .collect();
+    let sources = plan.sources.iter();
+    let fired: Vec<Watermark> = sources.map(|s| manifest.sources[&s.table].fired).collect();
     for shard in shards.iter_mut() {
-        let plan = shard.plan.clone();
-        let table = |id: SourceId| plan.sources[id.index()].table.as_str();
-        for (source, window) in shard.chain.windows() {
-            window.set_fired(fired[table(source)]);
-        }
+        shard.chain.set_fired(&fired);
     }
-    if manifest.parallelism as usize == shards.len() {
+    let moved = manifest.parallelism as usize != shards.len();
+    if moved {
+        redistribute(manifest, store, plan, shards)?;
+    } else {
         for segment in &manifest.segments {
-            for state in store.read_segment(segment)? {
-                let shard = &mut shards[state.shard.index()];
-                shard
-                    .chain
-                    .window(segment.node)?
-                    .state_mut()
-                    .absorb(&state.rows, true)?;
+            for (shard, state) in read(store, segment)? {
+                let operator = shards[shard].chain.stateful(segment.node)?;
+                operator.absorb(&state, Absorb::Restore)?;
             }
         }
-        for (_, window) in shards.iter_mut().flat_map(|shard| shard.chain.windows()) {
-            window.drop_fired();
-        }
-        return Ok(false);
     }
-    let mut lanes: BTreeMap<(NodeId, ShardIndex), WindowState> = BTreeMap::new();
+    for shard in shards.iter_mut() {
+        shard.chain.drop_fired();
+    }
+    Ok(moved)
+}
+
+/// The state of a segment, with the shard that held it.
+fn read(store: &CheckpointStore, segment: &SegmentRef) -> Result<Vec<(usize, StateBatch)>> {
+    let part = segment.part;
+    let states = store.read_segment(segment)?.into_iter();
+    let states = states.map(|StateRows { shard, rows }| (shard.index(), StateBatch { part, rows }));
+    Ok(states.collect())
+}
+
+/// Loads what each shard held by itself, and hands it to the shards that there are now.
+fn redistribute(
+    manifest: &Manifest,
+    store: &CheckpointStore,
+    plan: &Plan,
+    shards: &mut [Shard],
+) -> Result<()> {
+    let mut lanes: BTreeMap<(NodeId, usize), Box<dyn Stateful>> = BTreeMap::new();
     for segment in &manifest.segments {
-        let shape = shapes.get(&segment.node);
-        let shape = shape.ok_or_else(|| Error::bug("a segment of a node without windows"))?;
-        for state in store.read_segment(segment)? {
-            let lane = lanes.entry((segment.node, state.shard));
-            let lane = match lane {
-                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    entry.insert(WindowState::new(shape.clone())?)
+        let node = plan.nodes.get(segment.node.index());
+        let node = node.ok_or_else(|| Error::bug("a segment of a node that is not there"))?;
+        for (shard, state) in read(store, segment)? {
+            let lane = match lanes.entry((segment.node, shard)) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    entry.insert(stateful::open(node, &plan.input_schemas(node))?)
                 }
             };
-            lane.absorb(&state.rows, true)?;
+            lane.absorb(&state, Absorb::Restore)?;
         }
     }
-    let count = shards.len();
-    for ((node, shard), mut lane) in lanes {
-        lane.forget_checkpoints();
-        let window = shards[shard.index() % count].chain.window(node)?;
-        for rows in lane.changes()? {
-            window.state_mut().absorb(&rows, false)?;
+    for ((node, lane), mut operator) in lanes {
+        let by_shard = operator.rescaled(lane, shards.len())?;
+        for (shard, states) in shards.iter_mut().zip(by_shard) {
+            for state in states {
+                let operator = shard.chain.stateful(node)?;
+                operator.absorb(&state, Absorb::Merge)?;
+            }
         }
-        window.drop_fired();
     }
-    Ok(true)
+    Ok(())
 }

@@ -211,7 +211,7 @@ pub fn plan() -> Plan {
     let dead = schema(&[("raw", DataType::Utf8), ("error", DataType::Utf8)]);
     let node = |id, input, operator| Node {
         id: NodeId(id),
-        input,
+        inputs: vec![input],
         operator,
         schema: counts.clone(),
     };

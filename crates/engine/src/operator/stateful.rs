@@ -1,0 +1,103 @@
+//! Operators that remember rows from one batch to the next.
+//!
+//! Rows come in on the shard that read them. At a barrier, level by level, each operator first gives
+//! away what other shards must have ([`Stateful::close`]: state by the shard that owns its key), then
+//! takes in what it was given and puts out the rows that are complete ([`Stateful::fire`]). So no
+//! row is sent on its own, and what is put out depends on watermarks, not on when batches came.
+//!
+//! State travels as [`StateBatch`]es, between shards and to disk. INVARIANT: restoring all of
+//! [`Stateful::changes`] since the beginning, oldest first, without what has expired, gives the state.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use millstream_core::plan::{Node, Operator};
+use millstream_core::{Error, Result, Watermark};
+
+use super::batch::Batch;
+use super::late::LateRows;
+use super::window_aggregate::WindowAggregateOperator;
+
+/// Rows of state. Column 0 is BIGINT: until when a row is needed, as the end of a window in ms; once
+/// the operator's watermark has passed it, the row is dropped. `i64::MAX`: always.
+#[derive(Debug, Clone)]
+pub struct StateBatch {
+    /// Which of the operator's tables the rows are of. The batches of one part have one schema.
+    pub part: u32,
+    /// The rows.
+    pub rows: RecordBatch,
+}
+
+/// How state is taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absorb {
+    /// Another shard's: added to what is there.
+    Merge,
+    /// A checkpoint's, oldest first: newer rows replace older ones.
+    Restore,
+}
+
+/// A moment in which all shards stand still.
+#[derive(Debug, Clone, Copy)]
+pub struct Barrier {
+    /// The operator's watermark.
+    pub watermark: Watermark,
+    /// Number of shards.
+    pub shards: usize,
+}
+
+/// What a shard has to take in, or gives away: batches by shard.
+pub type ByShard = Vec<Vec<StateBatch>>;
+
+/// See the module.
+pub trait Stateful: Send {
+    /// Takes rows in that came at `port`.
+    fn on_batch(&mut self, port: usize, batch: &Batch, late: &mut LateRows) -> Result<()>;
+
+    /// First step of a barrier: what each shard must have, by its number. Empty with one shard.
+    fn close(&mut self, barrier: Barrier) -> Result<ByShard>;
+
+    /// Second step: takes in what shards gave, and gives the rows that are complete.
+    fn fire(&mut self, states: &[StateBatch]) -> Result<Vec<RecordBatch>>;
+
+    /// What changed since the last call: what a checkpoint must add.
+    fn changes(&mut self) -> Result<Vec<StateBatch>>;
+
+    /// Takes state in.
+    fn absorb(&mut self, state: &StateBatch, how: Absorb) -> Result<()>;
+
+    /// Sets how far it had fired before a restart.
+    fn set_fired(&mut self, fired: Watermark);
+
+    /// Drops what has expired up to there.
+    fn drop_fired(&mut self);
+
+    /// Makes the next `changes` carry everything.
+    fn forget_checkpoints(&mut self);
+
+    /// Number of groups or rows that it remembers.
+    fn groups(&self) -> usize;
+
+    /// Memory in bytes.
+    fn size(&self) -> usize;
+
+    /// All state, by the shard that holds it when there are `shards`; shard `lane` held it before.
+    /// For operators whose state lies with the owner of its key, that is the new owner.
+    fn rescaled(&mut self, lane: usize, shards: usize) -> Result<ByShard> {
+        self.forget_checkpoints();
+        let mut by_shard = vec![vec![]; shards];
+        by_shard[lane % shards] = self.changes()?;
+        Ok(by_shard)
+    }
+}
+
+/// An empty operator for `node`, whose inputs have the columns `inputs`. `Bug` if it keeps no state.
+pub fn open(node: &Node, inputs: &[SchemaRef]) -> Result<Box<dyn Stateful>> {
+    Ok(match &node.operator {
+        Operator::WindowAggregate(aggregate) => Box::new(WindowAggregateOperator::new(
+            aggregate,
+            &inputs[0],
+            node.schema.clone(),
+        )?),
+        _ => return Err(Error::bug(format!("node {} keeps no state", node.id))),
+    })
+}
