@@ -140,7 +140,7 @@ impl Instance {
             queries: Arc::new(QueryEngine::new(
                 self.tables.clone(),
                 self.config.query.limits(),
-            )),
+            )?),
             jobs: self.jobs.clone(),
             metrics: self.metrics.clone(),
         };
@@ -156,9 +156,9 @@ impl Instance {
     }
 }
 
-/// Threads for HTTP, queries and signals.
+/// Threads for HTTP and signals.
 pub fn runtime() -> Result<Runtime> {
-    // More threads than cores, so that a query that computes does not hold up the collector.
+    // More threads than cores: answers are written out here, too, and a long one takes a while.
     let threads = usize::try_from(cores()).unwrap_or(1).max(4);
     let mut builder = Builder::new_multi_thread();
     builder

@@ -16,9 +16,11 @@ mod catalog;
 mod error;
 mod result;
 mod scan;
+mod shape;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +28,6 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
-use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -42,12 +43,14 @@ use millstream_core::types::TIME_ZONE;
 use millstream_core::{Error, Result};
 use tokio::time::{Instant, timeout};
 
+pub use error::QueryError;
 pub use result::{to_csv, to_json, to_table_text};
 
 use catalog::Catalog;
 use error::into_error;
 use result::Plain;
 use statement::Question;
+use threads::QueryThreads;
 
 /// What a query may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +86,7 @@ impl QueryResult {
 /// Answers queries over hot tables.
 pub struct QueryEngine {
     shared: Arc<Shared>,
+    threads: QueryThreads,
 }
 
 struct Shared {
@@ -93,11 +97,11 @@ struct Shared {
 }
 
 impl QueryEngine {
-    /// An engine over `tables`. Queries run on the threads of the tokio runtime that asks.
+    /// An engine over `tables`, with threads of its own.
     ///
-    /// # Panics
-    /// Never: what it sets up is fixed.
-    pub fn new(tables: Arc<HotTables>, limits: QueryLimits) -> Self {
+    /// # Errors
+    /// `Unavailable` if there are no more threads to have.
+    pub fn new(tables: Arc<HotTables>, limits: QueryLimits) -> Result<Self> {
         let no_files = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(limits.memory_bytes)))
@@ -122,36 +126,34 @@ impl QueryEngine {
                 .register_udf(function)
                 .expect("a session takes functions");
         }
-        Self {
-            shared: Arc::new(Shared {
-                tables,
-                limits,
-                template,
-            }),
-        }
+        let shared = Shared {
+            tables,
+            limits,
+            template,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            threads: QueryThreads::start(threads)?,
+        })
     }
 
     /// Answers one statement: SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN.
     ///
     /// # Errors
-    /// `InvalidInput` if it cannot be parsed or bound, is of another kind, fails on the data that
-    /// it finds, or goes beyond a limit; `Corrupt` if it meets a damaged file.
-    pub async fn query(&self, sql: &str) -> Result<QueryResult> {
+    /// [`QueryError::TimedOut`]; or `InvalidInput` if it cannot be parsed or bound, is of another
+    /// kind, fails on the data that it finds, or goes beyond a limit; `Corrupt` if it meets a
+    /// damaged file.
+    pub async fn query(&self, sql: &str) -> Result<QueryResult, QueryError> {
         let start = Instant::now();
         let limit = self.shared.limits.timeout;
         let (shared, sql) = (self.shared.clone(), sql.to_owned());
         // A task of its own: the timeout holds even while the query computes. It is aborted, at
         // the end of a batch, when this future is dropped.
-        let task = SpawnedTask::spawn(async move { shared.answer(&sql).await });
+        let task = self.threads.spawn(async move { shared.answer(&sql).await });
         let (schema, batches, truncated) = match timeout(limit, task).await {
             Ok(Ok(answer)) => answer?,
-            Ok(Err(panic)) => return Err(Error::bug(format!("the query ended: {panic}"))),
-            Err(_) => {
-                let seconds = limit.as_secs_f64();
-                return Err(Error::invalid(format!(
-                    "the query took longer than {seconds} s; narrow it, for example by a time range"
-                )));
-            }
+            Ok(Err(panic)) => Err(Error::bug(format!("the query ended: {panic}")))?,
+            Err(_) => return Err(QueryError::TimedOut(limit)),
         };
         Ok(QueryResult {
             schema,
@@ -194,6 +196,9 @@ impl Shared {
         list.register_catalog(catalog::NAME.to_owned(), Arc::new(providers));
         let mut state = self.template.clone();
         state.register_catalog_list(Arc::new(list));
+        // What NOW() says, throughout the query.
+        let options = state.config_options().clone();
+        state.execution_props_mut().mark_start_execution(options);
         let plan = state
             .statement_to_plan(statement)
             .await

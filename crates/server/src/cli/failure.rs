@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use millstream_core::{Error, ErrorKind};
 
+use crate::query::QueryError;
+
 /// How a command ended.
 pub type Outcome<T = ()> = Result<T, Failure>;
 
@@ -100,6 +102,15 @@ impl From<Error> for Failure {
             ErrorKind::Bug => {
                 Self::runtime(message).hint("this is a defect of millstream; please report it")
             }
+        }
+    }
+}
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Failed(error) => error.into(),
+            QueryError::TimedOut(_) => Self::runtime(error.to_string()),
         }
     }
 }

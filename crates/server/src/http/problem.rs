@@ -6,10 +6,15 @@ use millstream_core::{Error, ErrorKind};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::query::QueryError;
+
+/// The type of the problem that a query took too long.
+const QUERY_TIMEOUT: &str = "urn:millstream:problem:query-timeout";
+
 /// What went wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// Always `about:blank`: the status says it all.
+    /// `about:blank` where the status says it all.
     #[serde(rename = "type")]
     kind: &'static str,
     /// The status in words.
@@ -77,6 +82,18 @@ impl From<Error> for Problem {
         Self {
             retry_after_s,
             ..Self::new(status, error.to_string())
+        }
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Failed(error) => error.into(),
+            QueryError::TimedOut(_) => Self {
+                kind: QUERY_TIMEOUT,
+                ..Self::new(StatusCode::GATEWAY_TIMEOUT, error.to_string())
+            },
         }
     }
 }

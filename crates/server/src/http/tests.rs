@@ -125,7 +125,9 @@ impl TestServer {
         let parts = StateParts {
             storage: shared,
             topics,
-            queries: Arc::new(QueryEngine::new(tables.clone(), query.limits())),
+            queries: Arc::new(
+                QueryEngine::new(tables.clone(), query.limits()).expect("there are threads"),
+            ),
             tables,
             jobs: Arc::new(Jobs::new(env.clone())),
             metrics: Arc::new(Metrics::new()),

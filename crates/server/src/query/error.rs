@@ -1,8 +1,24 @@
 //! DataFusion's errors as ours: what the user can do about it, without the library's prefixes.
 
+use std::time::Duration;
+
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use millstream_core::{Error, ErrorKind};
+
+/// Why a query has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum QueryError {
+    /// It took longer than this.
+    #[error(
+        "the query took longer than {} s; narrow it, for example by a time range",
+        .0.as_secs_f64()
+    )]
+    TimedOut(Duration),
+    /// It cannot be answered as it is, or what it reads is damaged.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
 
 /// The error that a user sees.
 pub fn into_error(error: DataFusionError) -> Error {

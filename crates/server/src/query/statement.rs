@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use millstream_core::{Error, Result};
 
 use super::error::into_error;
+use super::shape;
 
 const EXPECTED: &str = "expected SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN";
 
@@ -22,6 +23,7 @@ pub enum Question {
 
 /// Parses one statement; a semicolon at its end is fine.
 pub fn parse(sql: &str) -> Result<Question> {
+    shape::check_text(sql)?;
     let mut parser = DFParserBuilder::new(sql)
         .with_dialect(&GenericDialect {})
         .build()
@@ -38,13 +40,17 @@ pub fn parse(sql: &str) -> Result<Question> {
     };
     match &statement {
         Statement::Statement(ast) => match ast.as_ref() {
-            Ast::Query(_) => Ok(Question::Query(statement)),
+            Ast::Query(_) => {
+                shape::check_growth(ast)?;
+                Ok(Question::Query(statement))
+            }
             Ast::ShowTables { .. } => Ok(Question::ShowTables),
             Ast::ExplainTable { table_name, .. } => Ok(Question::Describe(names(table_name))),
             _ => Err(refused(&statement)),
         },
         Statement::Explain(explain) => match explain.statement.as_ref() {
             Statement::Statement(ast) if matches!(ast.as_ref(), Ast::Query(_)) => {
+                shape::check_growth(ast)?;
                 Ok(Question::Query(statement))
             }
             other => Err(refused(other)),

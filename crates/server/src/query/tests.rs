@@ -14,7 +14,7 @@ use millstream_core::storage::Storage;
 use millstream_core::{Epoch, ErrorKind, Incarnation, Result, ShardIndex, SinkId};
 use tokio::runtime::Builder;
 
-use super::{QueryEngine, QueryLimits, QueryResult, to_csv, to_json, to_table_text};
+use super::{QueryEngine, QueryError, QueryLimits, QueryResult, to_csv, to_json, to_table_text};
 
 const LIMITS: QueryLimits = QueryLimits {
     rows_max: 1000,
@@ -98,16 +98,16 @@ fn storage() -> MemoryStorage {
 }
 
 fn engine(limits: QueryLimits) -> QueryEngine {
-    QueryEngine::new(HotTables::open(Arc::new(storage())).unwrap(), limits)
+    QueryEngine::new(HotTables::open(Arc::new(storage())).unwrap(), limits).unwrap()
 }
 
 fn ask(engine: &QueryEngine, sql: &str) -> Result<QueryResult> {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(engine.query(sql))
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    match runtime.block_on(engine.query(sql)) {
+        Ok(result) => Ok(result),
+        Err(QueryError::Failed(error)) => Err(error),
+        Err(late @ QueryError::TimedOut(_)) => panic!("{late}"),
+    }
 }
 
 fn text(sql: &str) -> String {
@@ -181,6 +181,20 @@ fn flinks_functions_can_be_used() {
         &["t", "18:59"],
     );
     check("SELECT CAST(1 AS STRING) || 'x' AS s", &["s", "1x"]);
+}
+
+#[test]
+fn now_is_one_moment_within_a_query() {
+    check(
+        "SELECT NOW() = CURRENT_TIMESTAMP AS same, NOW() > TIMESTAMP '2025-01-01 00:00:00' AS \
+         later, CURRENT_DATE = CAST(NOW() AS DATE) AS today, COUNT(DISTINCT NOW()) AS moments \
+         FROM page_minute_agg",
+        &["same,later,today,moments", "true,true,true,1"],
+    );
+    check(
+        "SELECT COUNT(*) AS n FROM page_minute_agg WHERE window_start > NOW()",
+        &["n", "0"],
+    );
 }
 
 #[test]
@@ -479,7 +493,9 @@ fn a_query_that_takes_too_much_memory_or_time_ends() {
         ..LIMITS
     };
     let forever = "SELECT SUM(value) FROM generate_series(1, 1000000000000)";
-    let error = ask(&engine(limits), forever).unwrap_err();
+    let late = Builder::new_current_thread().enable_time().build().unwrap();
+    let error = late.block_on(engine(limits).query(forever)).unwrap_err();
+    assert!(matches!(error, QueryError::TimedOut(_)), "{error}");
     let expected = "the query took longer than 0.05 s; narrow it, for example by a time range";
     assert_eq!(error.to_string(), expected);
 }
@@ -491,7 +507,7 @@ fn a_damaged_part_is_named() {
     let mut bytes = storage.read(path).unwrap();
     bytes[40] ^= 1;
     storage.put(path, &bytes).unwrap();
-    let engine = QueryEngine::new(HotTables::open(Arc::new(storage)).unwrap(), LIMITS);
+    let engine = QueryEngine::new(HotTables::open(Arc::new(storage)).unwrap(), LIMITS).unwrap();
     let error = ask(&engine, "SELECT SUM(x) FROM Odd").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     let expected = format!("`{path}`: checksum does not match: ");
@@ -514,7 +530,7 @@ fn a_table_named_twice_is_read_as_of_one_moment() {
 #[test]
 fn an_empty_table_and_no_tables_can_be_asked() {
     let tables = HotTables::open(Arc::new(MemoryStorage::default())).unwrap();
-    let engine = QueryEngine::new(tables.clone(), LIMITS);
+    let engine = QueryEngine::new(tables.clone(), LIMITS).unwrap();
     let error = ask(&engine, "SELECT * FROM t").unwrap_err().to_string();
     assert_eq!(error, "no table `t`; there are no tables yet");
     assert_eq!(ask(&engine, "SHOW TABLES").unwrap().rows(), 0);
@@ -529,4 +545,104 @@ fn an_empty_table_and_no_tables_can_be_asked() {
     assert_eq!(to_csv(&result).unwrap(), "page\n");
     let result = ask(&engine, "SELECT COUNT(*) AS n, SUM(views) AS s FROM t").unwrap();
     assert_eq!(to_csv(&result).unwrap(), "n,s\n0,\n");
+}
+
+/// What comes back for a statement that is too large in some way: an answer or `InvalidInput`.
+fn check_survives(engine: &QueryEngine, sql: &str) {
+    if let Err(error) = ask(engine, sql) {
+        let begin: String = sql.chars().take(60).collect();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{begin}: {error}");
+    }
+}
+
+#[test]
+fn no_statement_is_deep_enough_to_end_the_process() {
+    let engine = engine(LIMITS);
+    let from = "FROM page_minute_agg";
+    for count in [7, 45, 490, 20_000] {
+        let chain = |part: &str, with: &str| vec![part; count].join(with);
+        let nest = |open: &str, middle: &str, close: &str| {
+            format!("{}{middle}{}", open.repeat(count), close.repeat(count))
+        };
+        for sql in [
+            format!("SELECT {}", chain("1", "+")),
+            format!("SELECT {} {from}", chain("views", "-views*")),
+            format!("SELECT {}", chain("'a'", "||")),
+            format!("SELECT 1 {from} WHERE {}", chain("views = 1", " OR ")),
+            format!("SELECT 1 {from} WHERE {}", chain("views <> 1", " AND ")),
+            format!("SELECT 1{}", chain("", "::INT")),
+            format!("SELECT 1{}", chain("", " IS NULL")),
+            format!("SELECT make_array(1){}", chain("", "[1]")),
+            chain("SELECT 1", " UNION ALL "),
+            nest("(", "SELECT 1", ")"),
+            format!("SELECT {}", nest("(", "1", ")")),
+            format!("SELECT {} {from}", nest("- ", "views", "")),
+            format!("SELECT {}", nest("NOT ", "true", "")),
+            format!("SELECT {}", nest("abs(", "1", ")")),
+            format!("SELECT {}", nest("CASE WHEN true THEN ", "1", " END")),
+            format!("SELECT {}", nest("CAST(", "1", " AS BIGINT)")),
+            format!("SELECT CAST(NULL AS {})", nest("ARRAY<", "INT", ">")),
+            format!("SELECT * FROM {}", nest("(SELECT * FROM ", "Odd", ")")),
+            format!("SELECT * FROM {}", nest("(", "Odd", ")")),
+            nest("SELECT (", "SELECT 1", ")"),
+            nest("EXPLAIN ", "SELECT 1", ""),
+        ] {
+            check_survives(&engine, &sql);
+        }
+    }
+}
+
+#[test]
+fn long_lists_are_answered() {
+    let engine = engine(LIMITS);
+    let list = |part: &str, with: &str| vec![part; 3_000].join(with);
+    let sum = format!("SELECT {} AS n", vec!["1"; 400].join("+"));
+    assert_eq!(to_csv(&ask(&engine, &sum).unwrap()).unwrap(), "n\n400\n");
+    let values = list("60", ",");
+    check(
+        &format!("SELECT COUNT(*) AS n FROM page_minute_agg WHERE views IN ({values})"),
+        &["n", "1"],
+    );
+    check(
+        &format!("SELECT COUNT(*) AS n FROM (VALUES {})", list("(1)", ",")),
+        &["n", "3000"],
+    );
+    let branches = list("WHEN 1 THEN 2", " ");
+    check(
+        &format!("SELECT SUM(CASE views {branches} ELSE 0 END) AS n FROM page_minute_agg"),
+        &["n", "2"],
+    );
+}
+
+#[test]
+fn statements_that_grow_as_they_are_planned_are_refused() {
+    let levels = |first: &str, next: &dyn Fn(usize) -> String| {
+        let with: Vec<String> = (1..30)
+            .map(|n| format!("c{n} AS ({})", next(n - 1)))
+            .collect();
+        format!(
+            "WITH c0 AS ({first}), {} SELECT * FROM c29",
+            with.join(", ")
+        )
+    };
+    check_error(
+        &levels("SELECT 1", &|n| {
+            format!("SELECT 1 FROM c{n} AS a, c{n} AS b")
+        }),
+        "the statement is too large: found 503 or more tables and subqueries, those of WITH counted \
+         each time they are named, expected at most 500",
+    );
+    check_error(
+        &levels("SELECT views AS x FROM page_minute_agg", &|n| {
+            format!("SELECT x + x AS x FROM c{n}")
+        }),
+        "the statement is nested too deeply: its columns name columns of subqueries that name \
+         columns of subqueries, together 16384 or more times, expected at most 10000",
+    );
+    check_error(
+        "SELECT CAST(NULL AS INT[1000000000])",
+        "found the type INT[1000000000], expected ARRAY<…>",
+    );
+    let few = levels("SELECT 1 AS x", &|n| format!("SELECT x AS x FROM c{n}"));
+    assert_eq!(ask(&engine(LIMITS), &few).unwrap().rows(), 1);
 }
