@@ -23,6 +23,34 @@ pub struct SinkContext {
     pub sink: String,
 }
 
+/// An epoch of an incarnation. Ordered: a newer incarnation is later than any epoch of an older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EpochMark {
+    /// The incarnation.
+    pub incarnation: Incarnation,
+    /// The epoch.
+    pub epoch: Epoch,
+}
+
+impl std::fmt::Display for EpochMark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "epoch {}", self.epoch)?;
+        match self.incarnation {
+            Incarnation(0) => Ok(()),
+            incarnation => write!(f, " of incarnation {incarnation}"),
+        }
+    }
+}
+
+/// What a sink says of itself on start. See [`Sink::held`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// What it is and where, for messages: a path that the user would recognise.
+    pub place: String,
+    /// The last epoch that it holds of the pipeline, of whichever incarnation.
+    pub last: Option<EpochMark>,
+}
+
 /// A table that can be written.
 ///
 /// ```
@@ -51,6 +79,13 @@ pub trait Sink: Send + Sync {
 
     /// The last epoch that this sink holds for `context`, from data written with the rows.
     fn committed(&self, context: &SinkContext) -> Result<Option<Epoch>>;
+
+    /// The last epoch that this sink holds of `context`'s pipeline and table, of whichever
+    /// incarnation, so that rows that were lost are noticed on start. `None`: this sink does not
+    /// remember over a restart, or somebody may rightly take away what it has written.
+    fn held(&self, _context: &SinkContext) -> Result<Option<Held>> {
+        Ok(None)
+    }
 
     /// Called on start, after the manifest's staged outputs were committed again: removes what
     /// was staged for epochs after `last`, which no manifest refers to.

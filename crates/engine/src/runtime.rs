@@ -24,6 +24,7 @@ pub mod recovery;
 pub mod shard;
 pub mod step_job;
 pub mod threads;
+mod way_back;
 
 pub use config::JobConfig;
 pub use job::{Job, JobHandle};

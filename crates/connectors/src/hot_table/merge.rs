@@ -71,7 +71,13 @@ impl HotTable {
                 .unwrap_or(1);
             maintenance.swept = true;
         }
-        let merge = plan(&self.state(), now);
+        let merge = {
+            let mut state = self.state();
+            // A merge is named after the newest version: a file that one whose answer was lost refers
+            // to must not be written again.
+            self.settle(&mut state)?;
+            plan(&state, now)
+        };
         let changed = merge.is_some();
         if let Some(merge) = merge {
             let merged = if merge.is_drop {
@@ -210,7 +216,7 @@ impl HotTable {
         };
         for older in version_numbers(self.storage.as_ref(), &self.folder)? {
             // A damaged older version protects nothing: it can never be opened.
-            if older < number
+            if older <= number
                 && older + VERSIONS_KEPT > number
                 && let Ok(version) = read_version(self.storage.as_ref(), &self.folder, older)
             {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::BatchCoalescer;
 use arrow::datatypes::SchemaRef;
-use millstream_core::sink::{Prepared, Sink, SinkContext, SinkWriter, Staged};
+use millstream_core::sink::{EpochMark, Held, Prepared, Sink, SinkContext, SinkWriter, Staged};
 use millstream_core::{Epoch, Error, Incarnation, Result, ShardIndex};
 
 use super::name::{Mark, staged_name, writer_name};
@@ -64,6 +64,17 @@ impl Sink for HotTableSink {
         Ok(held
             .filter(|held| held.incarnation == context.incarnation)
             .map(|held| held.epoch))
+    }
+
+    fn held(&self, context: &SinkContext) -> Result<Option<Held>> {
+        let mark = self.table.mark(&writer_name(context)?);
+        Ok(Some(Held {
+            place: format!("table `{}` in `{}`", self.table.name(), self.table.folder),
+            last: mark.map(|mark| EpochMark {
+                incarnation: mark.incarnation,
+                epoch: mark.epoch,
+            }),
+        }))
     }
 
     fn discard_after(&self, context: &SinkContext, last: Epoch) -> Result<()> {

@@ -21,6 +21,8 @@ use super::version::Version;
 pub(super) struct TableState {
     /// Number of the newest version.
     pub number: u64,
+    /// The next version as the last attempt tried to write it, if nobody knows whether it is there.
+    pub unclear: Option<Vec<u8>>,
     pub schema: SchemaRef,
     pub primary_key: Vec<usize>,
     pub retention_ms: Option<u64>,
@@ -58,6 +60,7 @@ impl TableState {
     pub fn new(number: u64, version: &Version) -> Result<Self> {
         Ok(Self {
             number,
+            unclear: None,
             schema: super::schema::schema(&version.columns)?,
             primary_key: version.primary_key.clone(),
             retention_ms: version.retention_ms,

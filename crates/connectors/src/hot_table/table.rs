@@ -24,7 +24,7 @@ use super::schema::{columns, schema};
 use super::snapshot::{SnapshotPart, TableSnapshot};
 use super::state::{LivePart, NewPart, TableState};
 use super::time_column;
-use super::version::{PartEntry, Version, write_version};
+use super::version::{PartEntry, Version, version_path, write_version};
 
 /// What a table is.
 #[derive(Debug, Clone)]
@@ -74,7 +74,8 @@ impl HotTable {
             parts: vec![],
             writers: BTreeMap::new(),
         };
-        write_version(storage.as_ref(), &definition.name.folder(), 1, &version)?;
+        let folder = definition.name.folder();
+        write_version(storage.as_ref(), &folder, 1, &version.encode())?;
         Self::open(storage, 1, version, cache_bytes_max)
     }
 
@@ -302,9 +303,32 @@ impl HotTable {
 
     /// Makes `next` the newest version.
     pub(super) fn publish(&self, state: &mut TableState, next: &Version) -> Result<()> {
-        let number = state.number + 1;
-        write_version(self.storage.as_ref(), &self.folder, number, next)?;
+        self.settle(state)?;
+        let (number, bytes) = (state.number + 1, next.encode());
+        let written = write_version(self.storage.as_ref(), &self.folder, number, &bytes);
+        if let Err(error) = written {
+            // `Fenced` is a clear answer; any other failure may have come after the file was there.
+            state.unclear = (error.kind() != ErrorKind::Fenced).then_some(bytes);
+            return Err(error);
+        }
         state.number = number;
+        Ok(())
+    }
+
+    /// Finds out whether the last version whose writing failed is there after all. If so its number
+    /// is taken, and what it said is superseded by the version that comes next: whoever asked for it
+    /// was told that it failed, and asks again.
+    pub(super) fn settle(&self, state: &mut TableState) -> Result<()> {
+        let Some(bytes) = &state.unclear else {
+            return Ok(());
+        };
+        let (storage, number) = (self.storage.as_ref(), state.number + 1);
+        let path = version_path(&self.folder, number);
+        if storage.length(&path)?.is_some() {
+            write_version(storage, &self.folder, number, bytes)?;
+            state.number = number;
+        }
+        state.unclear = None;
         Ok(())
     }
 

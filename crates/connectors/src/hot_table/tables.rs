@@ -31,11 +31,18 @@ impl HotTables {
     pub fn open_with_cache(storage: Arc<dyn Storage>, cache_bytes_max: usize) -> Result<Arc<Self>> {
         let mut tables = BTreeMap::new();
         let paths = storage.list("tables/")?;
-        let folder = |path: &String| path.find("/versions/").map(|end| path[..=end].to_owned());
+        let folder = |path: &String| {
+            let end = path.find("/versions/").or_else(|| path.find("/parts/"))?;
+            Some(path[..=end].to_owned())
+        };
         let folders: BTreeSet<String> = paths.iter().filter_map(folder).collect();
         for folder in folders {
             let Some((number, version)) = read_newest(storage.as_ref(), &folder)? else {
-                continue;
+                let message = format!(
+                    "`{folder}versions/` has no version, expected one, as the table has rows in \
+                     `{folder}parts/`"
+                );
+                return Err(Error::corrupt(message));
             };
             let table = HotTable::open(&storage, number, version, cache_bytes_max)?;
             if table.folder != folder {

@@ -148,20 +148,21 @@ pub(super) fn read_newest(storage: &dyn Storage, folder: &str) -> Result<Option<
     Err(Error::corrupt(format!("{error}; {advice}")))
 }
 
-/// Writes version `number`. Repeating it is fine; `Fenced` if somebody else wrote another one.
+/// Writes version `number`, given as [`Version::encode`] does. Repeating it is fine; `Fenced` if
+/// somebody else wrote another one.
 pub(super) fn write_version(
     storage: &dyn Storage,
     folder: &str,
     number: u64,
-    version: &Version,
+    bytes: &[u8],
 ) -> Result<()> {
     let path = version_path(folder, number);
-    let bytes = version.encode();
-    match storage.put_if_absent(&path, &bytes) {
+    match storage.put_if_absent(&path, bytes) {
         // An earlier attempt may have succeeded although its answer said otherwise.
         Err(error) if error.kind() == ErrorKind::Conflict => {
             if storage.read(&path)? == bytes {
-                return Ok(());
+                // It may have failed before the folder was synced.
+                return storage.put(&path, bytes);
             }
             let message = format!("`{path}` was written by another process, which owns the table");
             Err(Error::new(ErrorKind::Fenced, message))

@@ -11,7 +11,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use millstream_core::env::Env;
 use millstream_core::plan::SinkPlan;
-use millstream_core::sink::{Prepared, Sink, SinkContext, SinkWriter, Staged};
+use millstream_core::sink::{EpochMark, Held, Prepared, Sink, SinkContext, SinkWriter, Staged};
 use millstream_core::storage::Storage;
 use millstream_core::{Epoch, Error, ErrorKind, Incarnation, Result, ShardIndex};
 
@@ -113,6 +113,14 @@ impl Sink for TopicSink {
         let last = self.last(context)?;
         let own = last.filter(|(incarnation, _)| *incarnation == context.incarnation);
         Ok(own.map(|(_, epoch)| epoch))
+    }
+
+    fn held(&self, context: &SinkContext) -> Result<Option<Held>> {
+        let last = self.last(context)?;
+        Ok(Some(Held {
+            place: format!("topic `{0}` in `topics/{0}/`", self.topic),
+            last: last.map(|(incarnation, epoch)| EpochMark { incarnation, epoch }),
+        }))
     }
 
     fn discard_after(&self, context: &SinkContext, _last: Epoch) -> Result<()> {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_core::sink::Staged;
+use millstream_core::sink::{EpochMark, Staged};
 use millstream_core::{Epoch, Error, Incarnation, NodeId, Offset, Result, SplitId, Watermark};
 use serde::{Deserialize, Serialize};
 
@@ -119,6 +119,10 @@ pub struct SinkProgress {
     pub rows: u64,
     /// Bytes as staged since the pipeline's first epoch.
     pub bytes: u64,
+    /// The last epoch before this one in which something was staged: the sink holds it. Manifests
+    /// of earlier builds do not say.
+    #[serde(default)]
+    pub held: Option<EpochMark>,
     /// What this epoch staged: has to be committed (again) on recovery.
     pub staged: Vec<Staged>,
 }
@@ -133,6 +137,35 @@ impl Manifest {
             json.len()
         );
         Ok([header.into_bytes(), json].concat())
+    }
+
+    /// The epoch with its incarnation.
+    pub fn mark(&self) -> EpochMark {
+        EpochMark {
+            incarnation: self.incarnation,
+            epoch: self.epoch,
+        }
+    }
+
+    /// The last epoch that the sink `table` holds once this one is committed everywhere.
+    pub fn committed_by(&self, table: &str) -> Option<EpochMark> {
+        let progress = self.sinks.get(table)?;
+        match progress.staged.is_empty() {
+            true => progress.held,
+            false => Some(self.mark()),
+        }
+    }
+
+    /// Goes on in `incarnation` from what is committed everywhere.
+    pub fn rewind(&mut self, incarnation: Incarnation) {
+        let tables: Vec<String> = self.sinks.keys().cloned().collect();
+        for table in tables {
+            let held = self.committed_by(&table);
+            let progress = self.sinks.entry(table).or_default();
+            progress.held = held;
+            progress.staged.clear();
+        }
+        self.incarnation = incarnation;
     }
 
     /// Reads a file; `path` is for messages.

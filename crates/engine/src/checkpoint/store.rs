@@ -20,7 +20,9 @@ pub struct CheckpointStore {
     root: String,
     /// Path and segment files of the manifests that are kept, oldest first.
     kept: VecDeque<(String, BTreeSet<String>)>,
-    /// Whether nothing newer lies beside the manifest that was loaded.
+    /// Path of the manifest that was loaded, or could not be.
+    loaded: Option<String>,
+    /// Whether nothing newer lies beside it.
     is_newest: bool,
 }
 
@@ -32,6 +34,7 @@ impl CheckpointStore {
             env,
             root: format!("pipelines/{pipeline}"),
             kept: VecDeque::new(),
+            loaded: None,
             is_newest: true,
         }
     }
@@ -46,7 +49,7 @@ impl CheckpointStore {
     /// The newest manifest, or that of epoch `from`; `None` if the pipeline never ran. A damaged one
     /// is never passed over in silence.
     pub fn load(&mut self, from: Option<Epoch>) -> Result<Option<Manifest>> {
-        let paths = self.storage.list(&format!("{}/manifests/", self.root))?;
+        let paths = self.paths()?;
         let wanted =
             |path: &&String| from.is_none_or(|from| path.ends_with(&format!("-{:020}", from.0)));
         let Some(newest) = paths.iter().rev().find(wanted) else {
@@ -55,10 +58,8 @@ impl CheckpointStore {
                 None => Ok(None),
             };
         };
-        let manifest = self.read(newest).map_err(|error| match error.kind() {
-            ErrorKind::Corrupt => self.offer_older(error, newest, &paths),
-            _ => error,
-        })?;
+        self.loaded = Some(newest.clone());
+        let manifest = self.read(newest)?;
         self.kept.clear();
         self.is_newest = paths.last() == Some(newest);
         for path in paths.iter().filter(|path| *path <= newest) {
@@ -77,10 +78,20 @@ impl CheckpointStore {
 
     /// The highest incarnation that any manifest is of, damaged ones included.
     pub fn newest_incarnation(&self) -> Result<Incarnation> {
-        let paths = self.storage.list(&format!("{}/manifests/", self.root))?;
+        let paths = self.paths()?;
         let names = paths.iter().filter_map(|path| path.rsplit('/').next());
         let incarnations = names.filter_map(|name| name.split('-').next()?.parse().ok());
         Ok(Incarnation(incarnations.max().unwrap_or(0)))
+    }
+
+    /// Where the checkpoints are.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// Paths of all manifests, oldest first.
+    fn paths(&self) -> Result<Vec<String>> {
+        self.storage.list(&format!("{}/manifests/", self.root))
     }
 
     fn read(&self, path: &str) -> Result<Manifest> {
@@ -99,18 +110,33 @@ impl CheckpointStore {
         ))
     }
 
-    fn offer_older(&self, error: Error, newest: &String, paths: &[String]) -> Error {
-        let older = paths.iter().rev().filter(|path| *path < newest);
-        let sound = older.filter_map(|path| self.read(path).ok()).next();
-        match sound {
-            Some(manifest) => Error::corrupt(format!(
-                "{error}; the newest sound manifest is that of epoch {epoch}: run again with \
-                 --from-epoch {epoch} to go on from there (tables without a primary key may then \
-                 hold rows of later epochs twice)",
-                epoch = manifest.epoch
-            )),
-            None => Error::corrupt(format!("{error}; there is no older manifest that is sound")),
+    /// The newest manifest before the one that was asked for that is sound, with all its segments,
+    /// and `is_usable`; `None` if there is none.
+    pub fn sound_before(&self, is_usable: impl Fn(&Manifest) -> bool) -> Result<Option<Manifest>> {
+        let paths = self.paths()?;
+        let mut epochs = BTreeSet::new();
+        for path in paths.iter().rev() {
+            // Of incarnations with the same epoch only the newest can be gone back to.
+            let epoch = path.rsplit('-').next().unwrap_or(path);
+            if !epochs.insert(epoch) || self.loaded.as_ref().is_none_or(|loaded| path >= loaded) {
+                continue;
+            }
+            if let Ok(manifest) = self.read(path)
+                && self.verify(&manifest).is_ok()
+                && is_usable(&manifest)
+            {
+                return Ok(Some(manifest));
+            }
         }
+        Ok(None)
+    }
+
+    /// Checks that all segments of a manifest are there and as they were written.
+    pub fn verify(&self, manifest: &Manifest) -> Result<()> {
+        let segments = manifest.segments.iter();
+        segments
+            .map(|segment| self.segment_bytes(segment).map(drop))
+            .collect()
     }
 
     /// Writes a segment durably.
@@ -145,6 +171,10 @@ impl CheckpointStore {
 
     /// Reads a segment, checking length and checksum.
     pub fn read_segment(&self, segment: &SegmentRef) -> Result<Vec<StateRows>> {
+        segment::decode(&segment.file, self.segment_bytes(segment)?)
+    }
+
+    fn segment_bytes(&self, segment: &SegmentRef) -> Result<Vec<u8>> {
         let path = &segment.file;
         let damaged = |what: String| Error::corrupt(format!("state segment `{path}` {what}"));
         if self.storage.length(path)?.is_none() {
@@ -160,7 +190,7 @@ impl CheckpointStore {
                 segment.bytes
             )));
         }
-        segment::decode(path, bytes)
+        Ok(bytes)
     }
 
     /// Decides an epoch. `Fenced` if somebody else has decided it already.

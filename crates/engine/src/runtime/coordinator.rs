@@ -269,6 +269,7 @@ impl<P: ShardPool> Coordinator<P> {
                 let progress = SinkProgress {
                     rows: rows + before.map_or(0, |before| before.rows),
                     bytes: bytes + before.map_or(0, |before| before.bytes),
+                    held: self.manifest.committed_by(&sink.table),
                     staged,
                 };
                 (sink.table.clone(), progress)

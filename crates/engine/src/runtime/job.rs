@@ -169,7 +169,8 @@ impl JobLoop {
     }
 
     fn fail(&self, error: Error) {
-        tracing::error!(%error, kind = %error.kind(), "the job has failed");
+        // Whoever waits for the job says what it ended with.
+        tracing::info!(%error, kind = %error.kind(), "the job has failed");
         *self.shared.error.lock().expect("no panic while locked") = Some(error.clone());
         self.shared.set(|status| {
             status.state = JobState::Failed;

@@ -14,6 +14,7 @@ use super::alignment::Alignment;
 use super::config::JobConfig;
 use super::memory::MemoryBudget;
 use super::shard::{EndedReader, Shard, ShardSplit};
+use super::way_back::{check_sinks, with_way_back};
 use crate::checkpoint::{
     CheckpointStore, Manifest, SegmentRef, SourceCounters, SourceProgress, StateRows,
 };
@@ -30,7 +31,7 @@ pub struct Recovered {
     /// The sources, by id.
     pub sources: Vec<Box<dyn Source>>,
     /// The sinks, by id, and under which identity to write.
-    pub sinks: Vec<(Box<dyn Sink>, SinkContext)>,
+    pub sinks: OpenSinks,
     /// Checkpoints.
     pub store: CheckpointStore,
     /// Where the protocol stands.
@@ -49,18 +50,20 @@ pub fn open(config: &JobConfig) -> Result<Recovered> {
     let pipeline = &plan.options.name;
     let (storage, env) = (config.storage.clone(), config.env.clone());
     let mut store = CheckpointStore::new(storage, env, pipeline);
-    let found = store.load(config.from_epoch)?;
+    let found = store.load(config.from_epoch);
+    let found = found.map_err(|error| with_way_back(error, config, &store))?;
     let newest_incarnation = store.newest_incarnation()?;
     let mut manifest = match found {
         Some(manifest) => checked(manifest, plan)?,
         None => first_manifest(config),
     };
-    let mut sinks = open_sinks(config, &manifest, store.is_newest())?;
+    let sinks = commit_again(config, &manifest, &store);
+    let mut sinks = sinks.map_err(|error| with_way_back(error, config, &store))?;
     let mut protocol = EpochProtocol::recovered(manifest.incarnation, manifest.epoch);
     protocol.committed()?;
     if config.from_epoch.is_some() {
         protocol.rewind(newest_incarnation);
-        manifest.incarnation = protocol.incarnation();
+        manifest.rewind(protocol.incarnation());
         for (sink, context) in &mut sinks {
             context.incarnation = protocol.incarnation();
             sink.discard_after(context, manifest.epoch)?;
@@ -88,7 +91,8 @@ pub fn open(config: &JobConfig) -> Result<Recovered> {
             shards[shard].splits.push(split);
         }
     }
-    let rewrite_state = restore(&manifest, &store, plan, &mut shards)?;
+    let restored = restore(&manifest, &store, plan, &mut shards);
+    let rewrite_state = restored.map_err(|error| with_way_back(error, config, &store))?;
     // CRASH: until the new incarnation has a manifest, the ones that it leaves behind are the newest,
     // and need their segments.
     if config.from_epoch.is_none() {
@@ -149,37 +153,47 @@ fn checked(manifest: Manifest, plan: &Plan) -> Result<Manifest> {
     Ok(manifest)
 }
 
+/// Sinks by id, and under which identity to write.
+pub(super) type OpenSinks = Vec<(Box<dyn Sink>, SinkContext)>;
+
 /// Opens the sinks. What the newest manifest staged is committed again; that there is a newer one
 /// proves that every sink holds the epoch of an older.
-fn open_sinks(
+fn commit_again(
     config: &JobConfig,
     manifest: &Manifest,
-    is_newest: bool,
-) -> Result<Vec<(Box<dyn Sink>, SinkContext)>> {
+    store: &CheckpointStore,
+) -> Result<OpenSinks> {
+    if config.from_epoch.is_some() {
+        // Going back discards what is staged, so it must be possible.
+        store.verify(manifest)?;
+    }
     let plan = &config.plan;
-    let mut sinks = vec![];
+    let mut sinks: OpenSinks = vec![];
     for sink_plan in &plan.sinks {
-        let sink = config.connectors.sink(sink_plan)?;
         let context = SinkContext {
             pipeline: plan.options.name.clone(),
             incarnation: manifest.incarnation,
             sink: sink_plan.table.clone(),
         };
-        let progress = manifest.sinks.get(&sink_plan.table);
-        if is_newest {
+        sinks.push((config.connectors.sink(sink_plan)?, context));
+    }
+    check_sinks(&sinks, manifest, store)?;
+    if store.is_newest() {
+        for (sink, context) in &sinks {
+            let progress = manifest.sinks.get(&context.sink);
             if let Some(progress) = progress.filter(|progress| !progress.staged.is_empty()) {
-                sink.commit(&context, manifest.epoch, &progress.staged)?;
+                let committed = sink.commit(context, manifest.epoch, &progress.staged);
+                committed.map_err(|error| error.context(format!("sink `{}`", context.sink)))?;
             }
-            sink.discard_after(&context, manifest.epoch)?;
+            sink.discard_after(context, manifest.epoch)?;
         }
-        sinks.push((sink, context));
     }
     Ok(sinks)
 }
 
 fn open_shards(
     config: &JobConfig,
-    sinks: &[(Box<dyn Sink>, SinkContext)],
+    sinks: &OpenSinks,
     memory: &Arc<MemoryBudget>,
 ) -> Result<Vec<Shard>> {
     let plan = &config.plan;

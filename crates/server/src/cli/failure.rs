@@ -43,6 +43,14 @@ impl Failure {
         }
     }
 
+    /// What ended a job that was running: exit code 1, whatever kind of error it was.
+    pub fn while_running(error: Error) -> Self {
+        Self {
+            code: 1,
+            ..Self::from(error)
+        }
+    }
+
     fn new(message: impl Into<String>, code: u8) -> Self {
         Self {
             message: message.into(),
@@ -95,7 +103,7 @@ impl From<Error> for Failure {
             ErrorKind::Fenced => Self::runtime(message)
                 .hint("another process runs this pipeline on this data; stop one of them"),
             ErrorKind::Corrupt => Self::runtime(message)
-                .hint("nothing was changed; restore the named file, or use another --data-dir"),
+                .hint("restore what is named from a backup, or use another --data-dir"),
             ErrorKind::StorageFull => {
                 Self::runtime(message).hint("nothing was lost; free some space and start again")
             }
@@ -139,6 +147,12 @@ mod tests {
             1,
             "error: `x`: no space\nhint: nothing was lost; free some space and start again",
         );
+    }
+
+    #[test]
+    fn input_that_a_running_job_cannot_bear_is_no_wrong_usage() {
+        let failure = Failure::while_running(Error::invalid("division by zero"));
+        check(failure, 1, "error: division by zero");
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Session {
                 self.stop(job)?;
             }
         }
-        Ok(job.wait()?)
+        job.wait().map_err(Failure::while_running)
     }
 
     fn stop(&self, job: &JobHandle) -> Outcome {

@@ -97,6 +97,58 @@ fn an_epoch_to_go_on_from_must_be_there() {
 }
 
 #[test]
+fn a_table_that_lost_rows_is_noticed_and_computed_again() {
+    let folder = folder();
+    input(folder.path());
+    run(folder.path(), &RUN).check_ok();
+    let ask = || {
+        let sql = "SELECT * FROM totals ORDER BY window_start";
+        let ran = run(folder.path(), &["sql", sql, "--format", "csv"]);
+        ran.check_ok();
+        ran.stdout
+    };
+    let before = ask();
+    assert!(before.contains(",60\n"), "{before}");
+    let table = folder.path().join("millstream-data/tables/default.totals");
+    let versions = std::fs::read_dir(table.join("versions")).expect("it is there");
+    let newest = versions.map(|entry| entry.expect("a file").path()).max();
+    std::fs::remove_file(newest.expect("a version")).expect("it is there");
+    // What the newest checkpoint staged is committed again.
+    run(folder.path(), &RUN).check(0, "nothing to do");
+    assert_eq!(ask(), before);
+
+    std::fs::remove_dir_all(&table).expect("it is there");
+    for _ in 0..2 {
+        let ran = run(folder.path(), &RUN);
+        ran.check(1, "error: sink `totals`: `tables/default.totals/parts/");
+        ran.check(1, "no older checkpoint is sound: ");
+        ran.check(1, "give the pipeline another name");
+    }
+    let arguments = [&RUN[..], &["--set", "pipeline.name=again"]].concat();
+    run(folder.path(), &arguments).check_ok();
+    assert_eq!(ask(), before);
+}
+
+/// A number that is divided by another one of its record.
+const DIVIDE: &str = "\
+CREATE TABLE numbers (a INT, b INT)
+WITH ('connector' = 'filesystem', 'path' = 'in', 'format' = 'json');
+CREATE TABLE quotients (q INT) WITH ('connector' = 'clickhouse');
+INSERT INTO quotients SELECT a / b FROM numbers;
+";
+
+#[test]
+fn a_row_that_cannot_be_computed_ends_the_run_with_one_message() {
+    let folder = folder();
+    write(folder.path(), "divide.sql", DIVIDE);
+    write(folder.path(), "in/numbers.jsonl", "{\"a\":1,\"b\":0}\n");
+    let ran = run(folder.path(), &["run", "divide.sql"]);
+    ran.check(1, "division by zero");
+    let told = ran.stderr.matches("division by zero").count();
+    assert_eq!(told, 1, "{}", ran.stderr);
+}
+
+#[test]
 fn tables_are_asked_when_nobody_runs() {
     let folder = folder();
     input(folder.path());

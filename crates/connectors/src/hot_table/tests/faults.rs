@@ -200,14 +200,98 @@ impl Storage for LosesAnswers {
 }
 
 #[test]
-fn a_commit_whose_answer_was_lost_can_be_repeated() {
-    let mut bed = Bed::appended();
+fn rows_without_a_version_are_no_new_table() {
+    let bed = Bed::keyed();
+    bed.put(1, "a=1");
+    for file in bed.files("versions") {
+        let path = format!("tables/default.t/versions/{file}");
+        bed.storage.delete(&path).unwrap();
+    }
+    let error = HotTables::open(Arc::new(bed.storage.clone()))
+        .err()
+        .unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let expected = "`tables/default.t/versions/` has no version, expected one, as the table has \
+                    rows in `tables/default.t/parts/`";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn a_table_says_what_it_holds_of_whichever_incarnation() {
+    let held = |bed: &Bed| bed.sink().held(&bed.context()).unwrap().unwrap();
+    let mut bed = Bed::keyed();
+    assert_eq!(held(&bed).last, None);
+    assert_eq!(held(&bed).place, "table `default.t` in `tables/default.t/`");
+    bed.put(1, "a=1");
+    bed.put(4, "a=4");
+    let last = |bed: &Bed| held(bed).last.unwrap().to_string();
+    assert_eq!(last(&bed.reopened()), "epoch 4");
+    bed.incarnation = 2;
+    assert_eq!(last(&bed), "epoch 4");
+    bed.put(3, "a=3");
+    assert_eq!(last(&bed.reopened()), "epoch 3 of incarnation 2");
+    // Without its newest version it is the table of before.
+    let newest = bed.files("versions").pop().unwrap();
+    bed.storage
+        .delete(&format!("tables/default.t/versions/{newest}"))
+        .unwrap();
+    assert_eq!(last(&bed.reopened()), "epoch 4");
+}
+
+/// `bed` on a storage whose answers can get lost.
+fn losing_answers(bed: &mut Bed) -> Arc<LosesAnswers> {
     let inner = bed.storage.clone();
     let storage = Arc::new(LosesAnswers {
         inner,
         lose: AtomicBool::new(false),
     });
     bed.tables = HotTables::open(storage.clone()).unwrap();
+    storage
+}
+
+#[test]
+fn a_merge_whose_answer_was_lost_does_not_stop_the_writers() {
+    for keyed in [true, false] {
+        let mut bed = if keyed { Bed::keyed() } else { Bed::appended() };
+        let storage = losing_answers(&mut bed);
+        for epoch in 1..=8 {
+            bed.put(epoch, &format!("k{epoch}={epoch}"));
+        }
+        let rows = "k1=1 k2=2 k3=3 k4=4 k5=5 k6=6 k7=7 k8=8";
+        storage.lose.store(true, Ordering::Relaxed);
+        let error = bed.table().maintain(EventTime(0)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(bed.reopened().show(), rows, "a crash right after it");
+        bed.put(9, "z=9");
+        let rows = format!("{rows} z=9");
+        assert_eq!(bed.show(), rows);
+        assert_eq!(bed.reopened().show(), rows);
+        while bed.table().maintain(EventTime(0)).unwrap() {}
+        assert_eq!(bed.reopened().show(), rows);
+    }
+}
+
+#[test]
+fn a_commit_whose_answer_was_lost_does_not_stop_a_merge_or_another_writer() {
+    let mut bed = Bed::appended();
+    let storage = losing_answers(&mut bed);
+    for epoch in 1..=8 {
+        bed.put(epoch, &format!("k{epoch}={epoch}"));
+    }
+    let staged = bed.stage(9, 0, "z=9");
+    storage.lose.store(true, Ordering::Relaxed);
+    bed.commit(9, std::slice::from_ref(&staged)).unwrap_err();
+    assert!(bed.table().maintain(EventTime(0)).unwrap());
+    bed.commit(9, &[staged]).unwrap();
+    let rows = "k1=1 k2=2 k3=3 k4=4 k5=5 k6=6 k7=7 k8=8 z=9";
+    assert_eq!(bed.show(), rows);
+    assert_eq!(bed.reopened().show(), rows);
+}
+
+#[test]
+fn a_commit_whose_answer_was_lost_can_be_repeated() {
+    let mut bed = Bed::appended();
+    let storage = losing_answers(&mut bed);
     let staged = bed.stage(1, 0, "a=1");
     storage.lose.store(true, Ordering::Relaxed);
     let error = bed.commit(1, std::slice::from_ref(&staged)).unwrap_err();

@@ -281,6 +281,10 @@ fn an_older_incarnation_is_fenced_and_a_newer_begins_anew() {
         &["a newer incarnation than 0 of `p/out`"],
     );
     assert_eq!(world.end(), 2);
+    let held = sink.held(&context(7)).unwrap().expect("a topic remembers");
+    assert_eq!(held.place, "topic `out` in `topics/out/`");
+    let last = held.last.map(|mark| mark.to_string());
+    assert_eq!(last.as_deref(), Some("epoch 3 of incarnation 1"));
 }
 
 #[test]
