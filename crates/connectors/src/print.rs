@@ -12,6 +12,7 @@ use std::io::{ErrorKind, Write};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind};
 use millstream_core::env::Env;
@@ -140,6 +141,13 @@ struct PrintWriter {
     prefix: String,
 }
 
+/// An interval can take a time out of the years that can be written: the input's doing.
+fn unprintable(rows: &RecordBatch, column: usize, error: &ArrowError) -> Error {
+    let schema = rows.schema();
+    let name = schema.field(column).name();
+    Error::invalid(format!("column `{name}` cannot be printed: {error}"))
+}
+
 impl SinkWriter for PrintWriter {
     fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         let options = FormatOptions::default()
@@ -158,7 +166,8 @@ impl SinkWriter for PrintWriter {
                 if index > 0 {
                     line.push_str(", ");
                 }
-                column.value(row).write(&mut line)?;
+                let written = column.value(row).write(&mut line);
+                written.map_err(|error| unprintable(rows, index, &error))?;
             }
             line.push_str("]\n");
             self.staging.push(line.as_bytes())?;

@@ -161,3 +161,16 @@ fn what_no_manifest_names_is_discarded() {
     assert_eq!(world.storage.list("").unwrap(), [""; 0]);
     assert_eq!(world.printed(), "");
 }
+
+#[test]
+fn a_time_beyond_all_calendars_is_named_and_no_defect() {
+    let world = World::new(None);
+    let mut writer = world.sink().writer(&context(), ShardIndex(0)).unwrap();
+    let times: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![8_893_402_214_399_999]));
+    let rows = RecordBatch::try_from_iter([("at", times)]).unwrap();
+    let error = writer.write(&rows).unwrap_err();
+    assert_eq!(error.kind(), millstream_core::ErrorKind::InvalidInput);
+    let expected = "column `at` cannot be printed: ";
+    assert!(error.to_string().starts_with(expected), "{error}");
+    assert!(error.to_string().contains("8893402214399999"), "{error}");
+}

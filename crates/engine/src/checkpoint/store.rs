@@ -133,10 +133,8 @@ impl CheckpointStore {
 
     /// Checks that all segments of a manifest are there and as they were written.
     pub fn verify(&self, manifest: &Manifest) -> Result<()> {
-        let segments = manifest.segments.iter();
-        segments
-            .map(|segment| self.segment_bytes(segment).map(drop))
-            .collect()
+        let mut segments = manifest.segments.iter();
+        segments.try_for_each(|segment| self.segment_bytes(segment).map(drop))
     }
 
     /// Writes a segment durably.

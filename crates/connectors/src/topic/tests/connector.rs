@@ -282,7 +282,7 @@ fn an_older_incarnation_is_fenced_and_a_newer_begins_anew() {
     );
     assert_eq!(world.end(), 2);
     let held = sink.held(&context(7)).unwrap().expect("a topic remembers");
-    assert_eq!(held.place, "topic `out` in `topics/out/`");
+    assert_eq!(held.place, "topic `t` in `topics/t/`");
     let last = held.last.map(|mark| mark.to_string());
     assert_eq!(last.as_deref(), Some("epoch 3 of incarnation 1"));
 }
