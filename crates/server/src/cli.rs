@@ -80,8 +80,8 @@ pub fn run(arguments: Arguments) -> Outcome {
     match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments, &common),
         Command::Run(arguments) => run::run(&arguments, &common),
-        Command::Check(arguments) => check::run(&arguments),
-        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments, &common),
+        Command::Explain(arguments) => explain::run(&arguments, &common),
         Command::Sql(arguments) => sql::run(&arguments, &common),
         Command::Generate(arguments) => generate::run(&arguments, &common),
     }

@@ -10,7 +10,7 @@ use millstream_core::quantity::duration_ms;
 
 use crate::ast::Text;
 use crate::catalog::Catalog;
-use crate::diagnostic::{Fault, Origin, Result};
+use crate::diagnostic::{Fault, Origin, Place, Result};
 
 const EPOCH_INTERVAL: &str = "execution.checkpointing.interval";
 const PARALLELISM: &str = "parallelism.default";
@@ -26,6 +26,8 @@ const OF_TABLES: [&str; 3] = [LATENESS, LATE_EVENTS, DEAD_LETTERS];
 
 const EPOCH_INTERVAL_MS: u64 = 1_000;
 const EPOCH_INTERVAL_MS_MIN: u64 = 10;
+const EPOCH_INTERVAL_MS_MAX: u64 = 86_400_000;
+const NAME_CHARACTERS_MAX: usize = 128;
 const BATCH_ROWS_DEFAULT: usize = 8_192;
 const BATCH_ROWS_MAX: usize = 1 << 20;
 const PARALLELISM_MAX: u32 = 1_024;
@@ -103,19 +105,20 @@ impl Settings {
             let message = format!("time zone `{}` is", zone.value);
             return Err(Fault::unsupported(&zone.place, message).help("expected `UTC`"));
         }
-        let name = self.values.get(NAME).map(|name| name.value.clone());
+        let name = self.name(file)?;
         let epoch_interval_ms = match self.values.get(EPOCH_INTERVAL) {
             None => EPOCH_INTERVAL_MS,
             Some(setting) => {
                 let ms = duration(setting)?;
-                let least = format!("at least {EPOCH_INTERVAL_MS_MIN} ms");
-                in_range(setting, ms, (EPOCH_INTERVAL_MS_MIN, u64::MAX), &least)?
+                let expected = format!("{EPOCH_INTERVAL_MS_MIN} ms to 1 d");
+                let range = (EPOCH_INTERVAL_MS_MIN, EPOCH_INTERVAL_MS_MAX);
+                in_range(setting, ms, range, &expected)?
             }
         };
         let parallelism = self.number(PARALLELISM, (1, PARALLELISM_MAX.into()))?;
         let batch_rows = self.number(BATCH_ROWS, (1, BATCH_ROWS_MAX as u64))?;
         Ok(PipelineOptions {
-            name: name.unwrap_or_else(|| stem(file)),
+            name,
             epoch_interval_ms,
             parallelism: parallelism.map(|n| u32::try_from(n).expect("checked to be at most 1024")),
             batch_rows: batch_rows.map_or(BATCH_ROWS_DEFAULT, |rows| {
@@ -127,6 +130,34 @@ impl Settings {
                 .map(|(key, setting)| (key.clone(), setting.value.clone()))
                 .collect(),
         })
+    }
+
+    /// The pipeline's name: that of `file` unless a setting says another.
+    fn name(&self, file: &str) -> Result<String> {
+        let expected = format!(
+            "expected 1 to {NAME_CHARACTERS_MAX} letters (a-z), digits, `_`, `-` and `.`, not a \
+             `.` first"
+        );
+        if let Some(setting) = self.values.get(NAME) {
+            let name = &setting.value;
+            if is_name(name) {
+                return Ok(name.clone());
+            }
+            let message = format!("`{NAME}`: found `{}`, {expected}", visible(name));
+            return Err(Fault::at(&setting.place, message));
+        }
+        let name = stem(file);
+        if is_name(&name) {
+            return Ok(name);
+        }
+        let message = format!(
+            "the file's name makes `{}` the pipeline's name, {expected}",
+            visible(&name)
+        );
+        let fault = Fault::at(Place::new(1, 1), message);
+        Err(fault.help(format!(
+            "write SET '{NAME}' = '…', or call the file otherwise"
+        )))
     }
 
     /// `table.exec.source.idle-timeout`; 0 is none.
@@ -249,6 +280,22 @@ fn check_key(key: &str, place: &Origin) -> Result<()> {
     Err(fault.near(key, known))
 }
 
+/// Whether a pipeline can be called so: its name becomes a folder's and part of files' names.
+fn is_name(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    (1..=NAME_CHARACTERS_MAX).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(is_allowed)
+}
+
+/// The beginning of a text, without control characters.
+fn visible(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 60;
+    let cut = text.chars().nth(CHARACTERS_MAX).map_or("", |_| "…");
+    let text: String = text.chars().take(CHARACTERS_MAX).collect();
+    format!("{}{cut}", text.escape_debug())
+}
+
 /// The file's name without folders and ending.
 fn stem(file: &str) -> String {
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
@@ -327,7 +374,12 @@ mod tests {
         check(
             "execution.checkpointing.interval",
             "9 ms",
-            "found `9 ms`, expected at least 10 ms",
+            "found `9 ms`, expected 10 ms to 1 d",
+        );
+        check(
+            "execution.checkpointing.interval",
+            "18446744073709551615",
+            "found `18446744073709551615`, expected 10 ms to 1 d",
         );
         check(
             "table.local-time-zone",
@@ -345,5 +397,50 @@ mod tests {
             "unknown setting `millstream.clicks.late-event`; did you mean \
              `millstream.clicks.late-events`?",
         );
+    }
+
+    #[test]
+    fn a_name_cannot_leave_its_folder() {
+        let named = |name: &str| settings(&[("pipeline.name", name)])?.pipeline("x.sql");
+        let longest = "x".repeat(NAME_CHARACTERS_MAX);
+        for name in ["a", "web-clicks", "a_B.9", "-", &longest] {
+            assert_eq!(named(name).map(|options| options.name).as_deref(), Ok(name));
+        }
+        let expected = "expected 1 to 128 letters (a-z), digits, `_`, `-` and `.`, not a `.` first";
+        let long = "y".repeat(NAME_CHARACTERS_MAX + 1);
+        let shown = format!("{}…", "y".repeat(60));
+        for (name, shown) in [
+            ("", ""),
+            (".", "."),
+            ("..", ".."),
+            (".hidden", ".hidden"),
+            ("../../x", "../../x"),
+            ("a/b", "a/b"),
+            ("a\\b", "a\\\\b"),
+            ("a b", "a b"),
+            ("é", "é"),
+            ("a\u{1b}[2J", "a\\u{1b}[2J"),
+            (&long, &shown),
+        ] {
+            let fault = named(name).expect_err(name);
+            let message = format!("`pipeline.name`: found `{shown}`, {expected}");
+            assert_eq!(fault.message, message);
+        }
+    }
+
+    #[test]
+    fn a_file_whose_name_is_none_is_told_to_set_one() {
+        for file in ["dir/my job.sql", "é.sql", "..sql"] {
+            let fault = settings(&[])
+                .and_then(|s| s.pipeline(file))
+                .expect_err(file);
+            assert_eq!(fault.place, Origin::Text(Place::new(1, 1)));
+            assert!(
+                fault.message.starts_with("the file's name makes `"),
+                "{file}"
+            );
+            let help = "write SET 'pipeline.name' = '…', or call the file otherwise";
+            assert_eq!(fault.help.as_deref(), Some(help));
+        }
     }
 }

@@ -40,8 +40,10 @@ enum Context {
 }
 
 impl Text {
-    /// Substitutes `variables` in `original`. The places of faults are in the original.
+    /// Substitutes `variables` in `original`. The places of faults are in the original, without
+    /// the byte order mark that some editors put before it.
     pub fn new(original: &str, variables: &BTreeMap<String, String>) -> Result<Self> {
+        let original = original.strip_prefix('\u{feff}').unwrap_or(original);
         let mut text = Self {
             substituted: String::with_capacity(original.len()),
             original: original.to_owned(),
@@ -191,6 +193,14 @@ mod tests {
         );
         check("[${NONE:-}]", "[]");
         check("${NONE:-a:-b}", "a:-b");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_and_has_no_column() {
+        let text = Text::new("\u{feff}SELECT ${INPUT}", &variables()).expect("known variables");
+        assert_eq!(text.substituted, "SELECT /data/in");
+        let place = text.original_place(Location::new(1, 1));
+        assert_eq!((place.line, place.column), (1, 1));
     }
 
     #[test]

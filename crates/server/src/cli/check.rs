@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Outcome, PipelineArguments, PipelineFile, print};
+use super::{CommonArguments, Outcome, PipelineArguments, PipelineFile, configure, print};
 
 const EXAMPLES: &str = "\
 Exit code: 0 the file is right; 2 it is not, and stderr says FILE:LINE:COL: message.
@@ -21,7 +21,9 @@ pub struct CheckArguments {
 }
 
 /// Checks the file.
-pub fn run(arguments: &CheckArguments) -> Outcome {
+pub fn run(arguments: &CheckArguments, common: &CommonArguments) -> Outcome {
+    // Nothing of it is needed, but what `run` would refuse is refused here.
+    configure(common, vec![])?;
     let file = PipelineFile::read(&arguments.pipeline)?;
     let plan = file.plan()?;
     let line = format!(

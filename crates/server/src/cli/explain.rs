@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Outcome, PipelineArguments, PipelineFile, print};
+use super::{CommonArguments, Outcome, PipelineArguments, PipelineFile, configure, print};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,6 +18,8 @@ pub struct ExplainArguments {
 }
 
 /// Prints the plan.
-pub fn run(arguments: &ExplainArguments) -> Outcome {
+pub fn run(arguments: &ExplainArguments, common: &CommonArguments) -> Outcome {
+    // Nothing of it is needed, but what `run` would refuse is refused here.
+    configure(common, vec![])?;
     print(&PipelineFile::read(&arguments.pipeline)?.explain()?)
 }

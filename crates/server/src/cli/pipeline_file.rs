@@ -49,8 +49,10 @@ impl PipelineFile {
     /// Reads the file.
     pub fn read(arguments: &PipelineArguments) -> Outcome<Self> {
         let file = arguments.file.display().to_string();
-        let text = std::fs::read_to_string(&arguments.file);
-        let text = text.map_err(|error| Failure::usage(Error::io(&file, &error).to_string()))?;
+        let bytes = std::fs::read(&arguments.file);
+        let bytes = bytes.map_err(|error| Failure::usage(Error::io(&file, &error).to_string()))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| Failure::diagnostic(not_utf8(&file, error.as_bytes())))?;
         Ok(Self {
             file,
             text,
@@ -78,5 +80,40 @@ impl PipelineFile {
             variables: &self.variables,
             settings: &self.settings,
         }
+    }
+}
+
+/// Says where a file's first byte stands that is not UTF-8.
+fn not_utf8(file: &str, bytes: &[u8]) -> String {
+    let valid = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let line = valid.matches('\n').count() + 1;
+    let column = valid
+        .rsplit('\n')
+        .next()
+        .map_or(0, |line| line.chars().count())
+        + 1;
+    let found = bytes[valid.len()];
+    format!("{file}:{line}:{column}: found byte 0x{found:02x}, expected text in UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_what_is_not_utf8_counts_characters() {
+        let check = |bytes: &[u8], expected: &str| assert_eq!(not_utf8("a.sql", bytes), expected);
+        check(
+            b"-- \xc3\xa9\nab \xe9 c",
+            "a.sql:2:4: found byte 0xe9, expected text in UTF-8",
+        );
+        check(
+            b"\xff\xfeS\0",
+            "a.sql:1:1: found byte 0xff, expected text in UTF-8",
+        );
+        check(
+            "ä".as_bytes().split_at(1).0,
+            "a.sql:1:1: found byte 0xc3, expected text in UTF-8",
+        );
     }
 }

@@ -35,6 +35,42 @@ fn help_and_version_are_told() {
 }
 
 #[test]
+fn a_configuration_that_is_not_there_is_refused_by_check_too() {
+    let folder = folder();
+    write(folder.path(), "copy.sql", COPY);
+    for command in ["check", "explain", "run"] {
+        let arguments = [
+            command,
+            "copy.sql",
+            "--var",
+            "OUT=out",
+            "--config",
+            "gone.toml",
+        ];
+        run(folder.path(), &arguments).check(2, "error: `gone.toml`: No such file or directory");
+    }
+}
+
+#[test]
+fn a_name_that_would_leave_the_data_directory_is_refused() {
+    let folder = folder();
+    write(folder.path(), "copy.sql", COPY);
+    for command in ["check", "explain", "run"] {
+        let arguments = [
+            command,
+            "copy.sql",
+            "--var",
+            "OUT=out",
+            "--set",
+            "pipeline.name=../../x",
+        ];
+        let expected = "--set pipeline.name: `pipeline.name`: found `../../x`, expected 1 to 128";
+        run(folder.path(), &arguments).check(2, expected);
+    }
+    assert!(!folder.path().join("millstream-data").exists());
+}
+
+#[test]
 fn a_right_file_is_told_in_one_line() {
     let folder = folder();
     write(folder.path(), "copy.sql", COPY);

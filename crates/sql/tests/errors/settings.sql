@@ -35,3 +35,9 @@ SET 'millstream.clicks.dead-letters' = 'wrong';
 SET 'millstream.clicks.late-events' = 'late'; SET 'millstream.clicks.dead-letters' = 'late';
 -- case: a table with the name of dead letters
 CREATE TABLE clicks_dead (raw STRING) WITH ('connector' = 'clickhouse');
+-- case: a name that leaves its folder
+SET 'pipeline.name' = '../../x';
+-- case: no name
+SET 'pipeline.name' = '';
+-- case: an epoch that never ends
+SET 'execution.checkpointing.interval' = '400 d';
