@@ -1,6 +1,7 @@
 //! The head of a chain: raw records to rows with event times, dead letters, and the split's
 //! watermark.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -8,6 +9,7 @@ use arrow::array::{
 };
 use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
+use arrow::util::display::array_value_to_string;
 use millstream_core::plan::{DeadLetterColumn, DeadLetters, EventTimeSpec, SourcePlan};
 use millstream_core::source::{RawBatch, Read, Rejected, Split};
 use millstream_core::{Error, Result, SourceId, Watermark};
@@ -51,6 +53,8 @@ pub struct SourceOperator {
     table: String,
     shape: ShapeDecoder,
     event_time: Option<EventTimeSpec>,
+    /// The columns that the event time is computed from, if it is.
+    time_inputs: Vec<usize>,
     dead: Option<(DeadLetters, SchemaRef)>,
 }
 
@@ -62,6 +66,7 @@ impl SourceOperator {
             table: plan.table.clone(),
             shape,
             event_time: plan.event_time.clone(),
+            time_inputs: time_inputs(plan),
             dead: plan.dead_letters.clone().zip(dead_schema),
         }
     }
@@ -141,16 +146,17 @@ impl SourceOperator {
         if times.null_count() == 0 {
             return Ok((rows, times.values().to_vec(), records));
         }
-        let column = self.shape.schema().field(spec.column).name().clone();
         let record = |row: usize| match &records {
             Some(records) => records[row],
             None => u32::try_from(row).expect("batches have fewer than 2^32 rows"),
         };
         let missing = (0..times.len()).filter(|row| times.is_null(*row));
-        rejected.extend(missing.map(|row| Rejected {
-            record: record(row),
-            error: format!("event time `{column}` is null"),
-        }));
+        for row in missing {
+            rejected.push(Rejected {
+                record: record(row),
+                error: self.why_no_time(&rows, spec.column, row)?,
+            });
+        }
         rejected.sort_by_key(|rejected| rejected.record);
         let present = arrow::compute::is_not_null(&times)?;
         let kept = (0..times.len()).filter(|row| times.is_valid(*row));
@@ -158,6 +164,29 @@ impl SourceOperator {
         let kept_times = kept.map(|row| times.value(row)).collect();
         let rows = filter_record_batch(&rows, &present)?;
         Ok((rows, kept_times, Some(records)))
+    }
+
+    /// Says why `row` has no event time: it is not in the record, or what is there is no time.
+    fn why_no_time(&self, rows: &RecordBatch, time: usize, row: usize) -> Result<String> {
+        let schema = rows.schema_ref();
+        let mut why = format!("event time `{}` is null", schema.field(time).name());
+        let inputs = &self.time_inputs;
+        if inputs.is_empty() || inputs.iter().any(|input| rows.column(*input).is_null(row)) {
+            return Ok(why);
+        }
+        for (index, input) in inputs.iter().enumerate() {
+            let column = rows.column(*input);
+            let value = array_value_to_string(column, row)?;
+            let separator = if index == 0 { ": " } else { ", " };
+            let name = schema.field(*input).name();
+            write!(why, "{separator}`{name}` = {value}").expect("a String takes everything");
+        }
+        let is_number = |input: &usize| rows.column(*input).data_type().is_numeric();
+        why.push_str(match inputs.iter().all(is_number) {
+            true => " is out of range",
+            false => " is not a time, or out of range",
+        });
+        Ok(why)
     }
 
     fn dead_letters(
@@ -212,6 +241,22 @@ impl SourceOperator {
             )),
         }
     }
+}
+
+/// The columns that a computed event time reads.
+fn time_inputs(plan: &SourcePlan) -> Vec<usize> {
+    let first = plan.shape.decoded.fields().len() + plan.shape.metadata.len();
+    let computed = plan.event_time.as_ref().and_then(|spec| {
+        let index = spec.column.checked_sub(first)?;
+        plan.shape.computed.get(index)
+    });
+    let mut inputs = vec![];
+    if let Some((_, expr)) = computed {
+        expr.for_each_column(&mut |index| inputs.push(index));
+    }
+    inputs.sort_unstable();
+    inputs.dedup();
+    inputs
 }
 
 /// Sources of one shard by id.
