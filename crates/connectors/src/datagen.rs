@@ -20,7 +20,7 @@ use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind};
 use millstream_core::env::Env;
 use millstream_core::plan::{ConnectorConfig, SourcePlan};
 use millstream_core::source::{Source, Split, SplitReader};
-use millstream_core::{Error, Offset, Result, SplitId};
+use millstream_core::{Error, Offset, Result, SplitId, Subject};
 
 use self::column::{ColumnSpec, FIELD_OPTIONS, FieldOptions};
 use self::reader::DatagenReader;
@@ -76,6 +76,11 @@ pub fn source(plan: &SourcePlan, env: Arc<dyn Env>) -> Result<Box<dyn Source>> {
     }))
 }
 
+/// `InvalidInput` for what [`source()`] would refuse.
+pub(crate) fn check(plan: &SourcePlan) -> Result<()> {
+    Table::new(&plan.connector, &plan.generated()).map(|_| ())
+}
+
 /// A table as its options describe it.
 #[derive(Debug, Clone)]
 struct Table {
@@ -92,13 +97,16 @@ impl Table {
         let seed = whole_number(config, SEED)?.unwrap_or(0);
         let rows_per_second = whole_number(config, ROWS_PER_SECOND)?.unwrap_or(10_000);
         if rows_per_second == 0 {
-            return Err(Error::invalid(format!(
-                "`{ROWS_PER_SECOND}`: found `0`, expected at least 1"
-            )));
+            let message = format!("`{ROWS_PER_SECOND}`: found `0`, expected at least 1");
+            return Err(Error::of_option(ROWS_PER_SECOND, message));
         }
         let columns = schema.fields().iter().map(|field| {
             let options = FieldOptions::new(config, format!("fields.{}", field.name()));
-            ColumnSpec::new(field.data_type(), &options, seed)
+            let spec = ColumnSpec::new(field.data_type(), &options, seed);
+            spec.map_err(|error| match error.subject() {
+                Some(_) => error,
+                None => error.about(Subject::Column(field.name().clone())),
+            })
         });
         Ok(Self {
             schema: SchemaRef::clone(schema),
@@ -140,10 +148,12 @@ fn check_field_keys(config: &ConnectorConfig) -> Result<()> {
     };
     match keys.find(is_unknown) {
         None => Ok(()),
-        Some(key) => Err(Error::invalid(format!(
-            "unknown option `{key}`; expected `fields.<column>.` and one of: {}",
-            FIELD_OPTIONS.join(", ")
-        ))),
+        Some(key) => {
+            let known = FIELD_OPTIONS.join(", ");
+            let message =
+                format!("unknown option `{key}`; expected `fields.<column>.` and one of: {known}");
+            Err(Error::of_option(key, message))
+        }
     }
 }
 
@@ -151,7 +161,7 @@ fn whole_number(config: &ConnectorConfig, key: &str) -> Result<Option<u64>> {
     let parse = |text: &str| {
         text.trim().parse().map_err(|_| {
             let message = format!("`{key}`: found `{text}`, expected a whole number");
-            Error::invalid(message)
+            Error::of_option(key, message)
         })
     };
     config.get(key).map(parse).transpose()

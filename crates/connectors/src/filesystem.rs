@@ -22,7 +22,7 @@ use millstream_core::quantity::duration_ms;
 use millstream_core::sink::Sink;
 use millstream_core::source::Source;
 use millstream_core::storage::Storage;
-use millstream_core::{Error, Result};
+use millstream_core::{Error, Result, Subject};
 
 use self::sink::FileSink;
 use self::source::FileSource;
@@ -56,20 +56,42 @@ pub const INFO: ConnectorInfo = ConnectorInfo {
     metadata: &["file.path", "file.name", "offset"],
 };
 
-/// Reads a table's files. `InvalidInput` if its path does not exist.
-///
-/// With `source.monitor-interval` the table has no end; how often the folder is listed is for the
-/// engine to decide, so the interval itself is only checked.
+/// What a table says.
+pub(crate) struct FileTable {
+    path: PathBuf,
+    /// Whether files that come later are read too.
+    is_monitored: bool,
+}
+
+impl FileTable {
+    /// `InvalidInput` about the option that is wrong.
+    ///
+    /// How often the folder is listed is for the engine to decide, so the interval itself is only
+    /// checked.
+    pub fn new(config: &ConnectorConfig) -> Result<Self> {
+        let interval = config.get(MONITOR_INTERVAL);
+        let about_interval = |e: Error| e.about(Subject::Option(MONITOR_INTERVAL.to_owned()));
+        interval
+            .map(duration_ms)
+            .transpose()
+            .map_err(about_interval)?;
+        Ok(Self {
+            path: local_path(config)?,
+            is_monitored: interval.is_some(),
+        })
+    }
+}
+
+/// Reads a table's files. `InvalidInput` if its path does not exist. With
+/// `source.monitor-interval` the table has no end.
 pub fn source(plan: &SourcePlan) -> Result<Box<dyn Source>> {
-    let path = local_path(&plan.connector)?;
-    let interval = plan.connector.get(MONITOR_INTERVAL);
-    interval.map(duration_ms).transpose()?;
-    Ok(Box::new(FileSource::new(path, interval.is_some())?))
+    let table = FileTable::new(&plan.connector)?;
+    Ok(Box::new(FileSource::new(table.path, table.is_monitored)?))
 }
 
 /// Writes a table's files. `InvalidInput` if its folder cannot be made.
 pub fn sink(plan: &SinkPlan) -> Result<Box<dyn Sink>> {
-    let path = local_path(&plan.connector)?;
+    let path = FileTable::new(&plan.connector)?.path;
     std::fs::create_dir_all(&path).map_err(|e| Error::io(&path.to_string_lossy(), &e))?;
     sink_on(Arc::new(LocalStorage::new(path)), plan)
 }
@@ -81,17 +103,21 @@ pub fn sink_on(storage: Arc<dyn Storage>, plan: &SinkPlan) -> Result<Box<dyn Sin
 
 fn local_path(config: &ConnectorConfig) -> Result<PathBuf> {
     let path = config.get(PATH).unwrap_or_default();
-    if path.is_empty() {
-        return Err(Error::invalid("no `path`; expected a file or a folder"));
-    }
-    if let Some(local) = path.strip_prefix("file://") {
-        return Ok(PathBuf::from(local));
-    }
-    if let Some((scheme, _)) = path.split_once("://") {
-        return Err(Error::invalid(format!(
+    let local = path.strip_prefix("file://").unwrap_or(path);
+    let wrong = if local.is_empty() {
+        "no `path`; expected a file or a folder".to_owned()
+    } else if let Some((scheme, _)) = local.split_once("://") {
+        format!(
             "`{path}`: object stores such as `{scheme}://` are not supported yet; expected a \
              local path"
-        )));
-    }
-    Ok(PathBuf::from(path))
+        )
+    } else if local.contains('\0') {
+        format!(
+            "`{}`: a path cannot hold a NUL character",
+            path.escape_debug()
+        )
+    } else {
+        return Ok(PathBuf::from(local));
+    };
+    Err(Error::of_option(PATH, wrong))
 }

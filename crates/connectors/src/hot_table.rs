@@ -57,13 +57,15 @@ use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind};
 use millstream_core::plan::SinkPlan;
 use millstream_core::quantity::duration_ms;
 use millstream_core::sink::Sink;
-use millstream_core::{Error, Result};
+use millstream_core::{Error, Result, Subject};
 
 pub use live::{LiveEvent, Subscription};
 pub use name::{DEFAULT_DATABASE, TableName};
 pub use scan::Scan;
 pub use snapshot::{SnapshotPart, TableSnapshot};
 pub use statistics::{ColumnStatistics, GroupStatistics, Prune};
+use table::check_definition;
+pub(crate) use table::check_same;
 pub use table::{HotTable, TableDefinition};
 pub use tables::HotTables;
 
@@ -116,26 +118,42 @@ pub fn sink(tables: &Arc<HotTables>, plan: &SinkPlan) -> Result<Box<dyn Sink>> {
     Ok(Box::new(sink::HotTableSink::new(table)))
 }
 
-/// What `plan` says about its table.
+/// What `plan` says about its table. `InvalidInput` for what no table can be.
+pub(crate) fn checked_definition(plan: &SinkPlan) -> Result<TableDefinition> {
+    let definition = definition(plan)?;
+    check_definition(&definition)?;
+    Ok(definition)
+}
+
+/// What `plan` says about its table. `InvalidInput` about the option that is wrong.
 fn definition(plan: &SinkPlan) -> Result<TableDefinition> {
     let options = &plan.connector;
     if options.get("url").is_some() {
-        return Err(Error::invalid(
-            "a real ClickHouse is not built yet; leave out `url` for the embedded hot table",
-        ));
+        let message =
+            "a real ClickHouse is not built yet; leave out `url` for the embedded hot table";
+        return Err(Error::of_option("url", message));
     }
+    let about = |key: &str| Subject::Option(key.to_owned());
     let full = options.get("table-name").unwrap_or(&plan.table);
     let (qualifier, table) = match full.rsplit_once('.') {
         Some((database, table)) => (Some(database), table),
         None => (None, full),
     };
     let database = options.get("database-name").or(qualifier);
-    let retention = options.get("table.retention");
+    let name =
+        TableName::new(database.unwrap_or(DEFAULT_DATABASE), table).map_err(|error| {
+            match ["database-name", "table-name"].map(|key| options.get(key)) {
+                [Some(""), _] | [Some(_), None] => error.about(about("database-name")),
+                [_, Some(_)] => error.about(about("table-name")),
+                [None, None] => error,
+            }
+        })?;
+    let retention = options.get("table.retention").map(duration_ms).transpose();
     Ok(TableDefinition {
-        name: TableName::new(database.unwrap_or(DEFAULT_DATABASE), table)?,
+        name,
         schema: plan.schema.clone(),
         primary_key: plan.primary_key.clone(),
-        retention_ms: retention.map(duration_ms).transpose()?,
+        retention_ms: retention.map_err(|error| error.about(about("table.retention")))?,
     })
 }
 

@@ -2,7 +2,9 @@
 //!
 //! A table's `'connector'` says the kind of service; here each is bound to its embedded default:
 //! topics and tables of the data directory. Connectors are dispatched by name in one place, so a
-//! real service later takes its arm of the `match`.
+//! real service later takes its arm of the `match`; `check` says beforehand what they would refuse.
+
+mod check;
 
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use crate::{blackhole, datagen, filesystem, formats, hot_table, nexmark, print, 
 pub const CATALOG: ConnectorCatalog = ConnectorCatalog {
     connectors: CONNECTORS,
     formats: formats::FORMATS,
+    check: check::check,
 };
 
 const CONNECTORS: &[ConnectorInfo] = &[

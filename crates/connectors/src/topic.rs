@@ -83,5 +83,6 @@ pub use producer::ProducerEpoch;
 pub use reader::TopicReader;
 pub use record_set::RecordSet;
 pub use sink::sink;
+pub(crate) use source::TopicTable;
 pub use source::{HTTP, KAFKA, source};
 pub use status::{Appended, PartitionStatus, TopicStatus};

@@ -3,8 +3,9 @@
 
 use arrow::datatypes::SchemaRef;
 
-use crate::error::Result;
-use crate::plan::{SinkPlan, SourcePlan};
+use crate::error::{Error, Result};
+use crate::ids::{SinkId, SourceId};
+use crate::plan::{Plan, SinkPlan, SourcePlan};
 use crate::sink::Sink;
 use crate::source::{Decoder, Source};
 
@@ -75,6 +76,27 @@ pub struct ConnectorCatalog {
     pub connectors: &'static [ConnectorInfo],
     /// Known formats.
     pub formats: &'static [FormatInfo],
+    /// Refuses what [`Connectors`] would refuse because of the plan alone, whatever the state of
+    /// the world: it reads options and columns with the code that opens them, and opens nothing.
+    pub check: fn(&Plan) -> Result<(), TableError>,
+}
+
+/// What is wrong with a table of a plan.
+#[derive(Debug, Clone)]
+pub struct TableError {
+    /// Which table.
+    pub table: PlanTable,
+    /// What is wrong; it may say [with which option or column](Error::subject).
+    pub error: Error,
+}
+
+/// A table of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanTable {
+    /// That is read.
+    Source(SourceId),
+    /// That is written.
+    Sink(SinkId),
 }
 
 /// Makes what a plan names. The server's implementation binds tables to embedded or real services.

@@ -35,12 +35,22 @@ impl fmt::Display for ErrorKind {
     }
 }
 
+/// What of a table's declaration an [`Error`] is about, so that it can be told with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// The value of this option.
+    Option(String),
+    /// This column.
+    Column(String),
+}
+
 /// An error: a kind, and a message in lower case that names what was found and what was expected.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    subject: Option<Box<Subject>>,
 }
 
 /// `Result` with [`Error`].
@@ -52,12 +62,18 @@ impl Error {
         Self {
             kind,
             message: message.into(),
+            subject: None,
         }
     }
 
     /// The user's input is wrong.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidInput, message)
+    }
+
+    /// The value of a table's option is wrong.
+    pub fn of_option(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::invalid(message).about(Subject::Option(key.into()))
     }
 
     /// Something outside is not there now.
@@ -80,12 +96,26 @@ impl Error {
         self.kind
     }
 
+    /// What of a table's declaration it is about, if that is known.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.subject.as_deref()
+    }
+
+    /// The same about `subject`.
+    #[must_use]
+    pub fn about(self, subject: Subject) -> Self {
+        Self {
+            subject: Some(Box::new(subject)),
+            ..self
+        }
+    }
+
     /// The same kind, with `context: ` before the message.
     #[must_use]
     pub fn context(self, context: impl fmt::Display) -> Self {
         Self {
-            kind: self.kind,
             message: format!("{context}: {}", self.message),
+            ..self
         }
     }
 

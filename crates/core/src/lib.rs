@@ -20,6 +20,6 @@ pub mod storage;
 pub mod time;
 pub mod types;
 
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, Subject};
 pub use ids::{Epoch, Incarnation, NodeId, Offset, ShardIndex, SinkId, SourceId, SplitId};
 pub use time::{EventTime, Watermark};

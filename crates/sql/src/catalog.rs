@@ -1,5 +1,7 @@
 //! The tables and views that a script has declared so far.
 
+use std::collections::BTreeMap;
+
 use arrow::datatypes::DataType;
 use millstream_core::connector::ConnectorInfo;
 use millstream_core::expr::Expr;
@@ -14,6 +16,10 @@ use crate::query::Bound;
 pub(crate) struct Table {
     /// Its name.
     pub name: String,
+    /// Where it is declared.
+    pub place: Place,
+    /// Where the value of each option stands.
+    pub option_places: BTreeMap<String, Place>,
     /// All columns in the order of the declaration.
     pub columns: Vec<TableColumn>,
     /// `WATERMARK FOR`

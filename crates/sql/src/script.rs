@@ -1,7 +1,8 @@
 //! A script from its first to its last statement: what is declared, set, written and explained.
 
 use arrow::datatypes::DataType;
-use millstream_core::connector::ConnectorCatalog;
+use millstream_core::Subject;
+use millstream_core::connector::{ConnectorCatalog, PlanTable, TableError};
 use millstream_core::expr::{Expr, Literal};
 use millstream_core::plan::Plan;
 use millstream_core::types::sql_name;
@@ -28,6 +29,8 @@ pub(crate) struct BoundScript {
     /// What EXPLAIN statements ask for, and where.
     pub explained: Vec<(Place, Query)>,
     file: String,
+    /// What the connectors refuse.
+    check: fn(&Plan) -> Result<(), TableError>,
 }
 
 impl BoundScript {
@@ -44,6 +47,7 @@ impl BoundScript {
                 queries: vec![],
                 explained: vec![],
                 file: script.file.to_owned(),
+                check: connectors.check,
             },
         };
         for statement in &statements {
@@ -63,7 +67,41 @@ impl BoundScript {
     /// The plan of one query.
     pub fn plan_of(&self, queries: &[Query]) -> Result<Plan> {
         let options = self.settings.pipeline(&self.file)?;
-        emit::plan(queries, &self.catalog, &self.settings, options)
+        let plan = emit::plan(queries, &self.catalog, &self.settings, options)?;
+        match (self.check)(&plan) {
+            Ok(()) => Ok(plan),
+            Err(error) => Err(self.refused(&plan, &error)),
+        }
+    }
+
+    /// What a connector refuses, at the option or column of the table that it is about.
+    fn refused(&self, plan: &Plan, error: &TableError) -> Fault {
+        let name = match error.table {
+            PlanTable::Source(id) => &plan.sources[id.index()].table,
+            PlanTable::Sink(id) => &plan.sinks[id.index()].table,
+        };
+        let error = &error.error;
+        let Some(index) = self.catalog.table(name) else {
+            // A table that was made up for late events or dead letters: its source has the place.
+            let source = plan.sources.iter().find(|source| {
+                let late = source.late_events.iter().map(|late| late.sink);
+                let dead = source.dead_letters.iter().map(|dead| dead.sink);
+                let mut sinks = late.chain(dead).map(|sink| &plan.sinks[sink.index()].table);
+                sinks.any(|sink| sink == name)
+            });
+            let source = source.and_then(|source| self.catalog.table(&source.table));
+            let place = source.map_or(Place::new(1, 1), |index| self.catalog.tables[index].place);
+            return Fault::at(place, format!("table `{name}`: {error}"));
+        };
+        let table = &self.catalog.tables[index];
+        let place = match error.subject() {
+            Some(Subject::Option(key)) => table.option_places.get(key).copied(),
+            Some(Subject::Column(name)) => {
+                table.column(name).map(|index| table.columns[index].place)
+            }
+            None => None,
+        };
+        Fault::at(place.unwrap_or(table.place), error.to_string())
     }
 }
 

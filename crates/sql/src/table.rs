@@ -55,8 +55,12 @@ pub(crate) fn bind(
         .primary_key
         .first()
         .map_or(table.name.span, |name| name.span);
+    let option_places = table.options.iter();
+    let option_places = option_places.map(|(key, value)| (key.value.clone(), value.place));
     Ok(Table {
         name: table.name.value.clone(),
+        place: table.name.span.start,
+        option_places: option_places.collect(),
         columns,
         watermark,
         primary_key,

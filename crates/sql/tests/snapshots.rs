@@ -9,8 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use millstream_core::connector::{
-    ConnectorCatalog, ConnectorInfo, FormatInfo, OptionInfo, OptionKind,
+    ConnectorCatalog, ConnectorInfo, FormatInfo, OptionInfo, OptionKind, PlanTable, TableError,
 };
+use millstream_core::plan::Plan;
+use millstream_core::{Error, Subject};
 use millstream_sql::{Script, explain, plan};
 
 const fn option(key: &'static str, required: bool, kind: OptionKind) -> OptionInfo {
@@ -109,7 +111,34 @@ const CATALOG: ConnectorCatalog = ConnectorCatalog {
             OptionKind::Boolean,
         )],
     }],
+    check: refuse,
 };
+
+/// As a connector that has no topic called `taken`, no column called `odd` and no table with
+/// one of two names.
+fn refuse(plan: &Plan) -> Result<(), TableError> {
+    let sources = plan.sources.iter().map(|source| {
+        let (table, columns) = (PlanTable::Source(source.id), source.shape.schema());
+        (table, &source.table, &source.connector, columns)
+    });
+    let sinks = plan.sinks.iter().map(|sink| {
+        let (table, columns) = (PlanTable::Sink(sink.id), sink.schema.clone());
+        (table, &sink.table, &sink.connector, columns)
+    });
+    for (table, name, connector, columns) in sources.chain(sinks) {
+        let error = if connector.get("topic") == Some("taken") {
+            Error::of_option("topic", "`taken` is no topic")
+        } else if columns.field_with_name("odd").is_ok() {
+            Error::invalid("no such column").about(Subject::Column("odd".to_owned()))
+        } else if name == "longer" || name == "brief_dead" {
+            Error::invalid("the name is too long")
+        } else {
+            continue;
+        };
+        return Err(TableError { table, error });
+    }
+    Ok(())
+}
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))

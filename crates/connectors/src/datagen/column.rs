@@ -36,6 +36,9 @@ pub(super) const FIELD_OPTIONS: &[&str] = &[
 /// Sets the random numbers for nulls apart from those for values.
 const NULLS: u64 = 0x6e75_6c6c;
 
+/// The longest text, and the longest array: a batch has thousands of them.
+const LENGTH_MAX: usize = 100_000;
+
 const DAY_MS: i64 = 86_400_000;
 
 /// The options of one field.
@@ -65,7 +68,8 @@ impl<'a> FieldOptions<'a> {
             return Ok(None);
         };
         let value = parse(text.trim());
-        let error = || Error::invalid(format!("`{key}`: found `{text}`, expected {expected}"));
+        let message = || format!("`{key}`: found `{text}`, expected {expected}");
+        let error = || Error::of_option(&key, message());
         value.map(Some).ok_or_else(error)
     }
 
@@ -87,13 +91,14 @@ impl<'a> FieldOptions<'a> {
             (Some(start), Some(end)) if start <= end => Ok(Some((start, end))),
             (start, end) => {
                 let text = |value: Option<i64>| value.map_or("nothing".into(), |v| v.to_string());
-                Err(Error::invalid(format!(
+                let message = format!(
                     "`{0}.start` and `{0}.end` of a sequence: found {1} and {2}, expected whole \
                      numbers, the start not above the end",
                     self.path,
                     text(start),
                     text(end)
-                )))
+                );
+                Err(self.about_any(&["end", "start", "kind"], message))
             }
         }
     }
@@ -104,7 +109,18 @@ impl<'a> FieldOptions<'a> {
         }
         let name = sql_name(data_type);
         let message = format!("`{}.kind`: {name} cannot be a `sequence`", self.path);
-        Err(Error::invalid(message))
+        Err(self.about_any(&["kind"], message))
+    }
+
+    /// An error about the first of these options that is given.
+    fn about_any(&self, options: &[&str], message: String) -> Error {
+        let keys = options
+            .iter()
+            .map(|option| format!("{}.{option}", self.path));
+        match keys.into_iter().find(|key| self.config.get(key).is_some()) {
+            Some(key) => Error::of_option(key, message),
+            None => Error::invalid(message),
+        }
     }
 }
 
@@ -386,7 +402,10 @@ impl Values {
             _ => options.refuse_sequence(data_type)?,
         }
         let length = |default| {
-            let length = options.get("length", "a whole number", |text| text.parse().ok());
+            let expected = format!("a whole number up to {LENGTH_MAX}");
+            let length = options.get("length", &expected, |text| {
+                text.parse().ok().filter(|length| *length <= LENGTH_MAX)
+            });
             Ok::<usize, Error>(length?.unwrap_or(default))
         };
         Ok(match data_type {
@@ -486,8 +505,9 @@ fn in_order<T: PartialOrd + std::fmt::Display>(
     if low <= high {
         return Ok(());
     }
-    Err(Error::invalid(format!(
+    let message = format!(
         "`{}`: the range from {low} to {high} is empty, or does not fit the column",
         options.path
-    )))
+    );
+    Err(options.about_any(&["max", "min", "end", "start"], message))
 }

@@ -99,9 +99,9 @@ impl JsonOptions {
             Some(text) if text.eq_ignore_ascii_case("SQL") => TimestampStandard::Sql,
             Some(text) if text.eq_ignore_ascii_case("ISO-8601") => TimestampStandard::Iso8601,
             Some(other) => {
-                return Err(Error::invalid(format!(
-                    "`{TIMESTAMP_FORMAT}`: found `{other}`, expected `SQL` or `ISO-8601`"
-                )));
+                let message =
+                    format!("`{TIMESTAMP_FORMAT}`: found `{other}`, expected `SQL` or `ISO-8601`");
+                return Err(Error::of_option(TIMESTAMP_FORMAT, message));
             }
         };
         Ok(Self {
@@ -116,9 +116,10 @@ fn boolean(config: &ConnectorConfig, key: &str) -> Result<bool> {
         None => Ok(false),
         Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
         Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-        Some(other) => Err(Error::invalid(format!(
-            "`{key}`: found `{other}`, expected `true` or `false`"
-        ))),
+        Some(other) => {
+            let message = format!("`{key}`: found `{other}`, expected `true` or `false`");
+            Err(Error::of_option(key, message))
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use millstream_core::types::{array, map, sql_name, timestamp, timestamp_ltz};
-use millstream_core::{Error, Result};
+use millstream_core::{Error, Result, Subject};
 use serde::{Deserialize, Serialize};
 
 /// A column.
@@ -34,7 +34,8 @@ pub(super) fn columns(schema: &Schema) -> Result<Vec<Column>> {
 
 fn column(field: &Field) -> Result<Column> {
     let column_type = encode(field.data_type())
-        .map_err(|error| error.context(format!("column `{}`", field.name())))?;
+        .map_err(|error| error.context(format!("column `{}`", field.name())))
+        .map_err(|error| error.about(Subject::Column(field.name().clone())))?;
     Ok(Column {
         name: field.name().clone(),
         column_type,

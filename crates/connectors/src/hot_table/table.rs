@@ -12,7 +12,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use hashbrown::HashMap;
 use millstream_core::storage::Storage;
 use millstream_core::types::sql_name;
-use millstream_core::{Error, ErrorKind, Result};
+use millstream_core::{Error, ErrorKind, Result, Subject};
 
 use super::index::{KeyHasher, can_be_key, key_columns, no_rows};
 use super::live::{Subscribers, Subscription};
@@ -160,26 +160,8 @@ impl HotTable {
     pub(super) fn adopt(&self, definition: &TableDefinition) -> Result<()> {
         check_definition(definition)?;
         let mut state = self.state();
+        check_same(&state.schema, &self.primary_key, definition)?;
         let want = columns(&definition.schema)?;
-        if !want.starts_with(&columns(&state.schema)?) {
-            let message = format!(
-                "table `{}` exists with columns ({}); found ({}); columns can only be added at \
-                 the end",
-                self.name,
-                columns_text(&state.schema),
-                columns_text(&definition.schema),
-            );
-            return Err(Error::invalid(message));
-        }
-        if self.primary_key != definition.primary_key {
-            let message = format!(
-                "table `{}` exists with primary key ({}); found ({})",
-                self.name,
-                key_text(&state.schema, &self.primary_key),
-                key_text(&definition.schema, &definition.primary_key),
-            );
-            return Err(Error::invalid(message));
-        }
         let same_columns = want.len() == state.schema.fields().len();
         if same_columns && state.retention_ms == definition.retention_ms {
             return Ok(());
@@ -371,7 +353,37 @@ impl HotTable {
     }
 }
 
-fn check_definition(definition: &TableDefinition) -> Result<()> {
+/// Fails unless `definition` describes a table that has these columns and this key, or adds
+/// columns at its end.
+pub(crate) fn check_same(
+    schema: &Schema,
+    primary_key: &[usize],
+    definition: &TableDefinition,
+) -> Result<()> {
+    let name = &definition.name;
+    if !columns(&definition.schema)?.starts_with(&columns(schema)?) {
+        let message = format!(
+            "table `{name}` exists with columns ({}); found ({}); columns can only be added at \
+             the end",
+            columns_text(schema),
+            columns_text(&definition.schema),
+        );
+        return Err(Error::invalid(message));
+    }
+    if primary_key != definition.primary_key {
+        let message = format!(
+            "table `{name}` exists with primary key ({}); found ({})",
+            key_text(schema, primary_key),
+            key_text(&definition.schema, &definition.primary_key),
+        );
+        return Err(Error::invalid(message));
+    }
+    Ok(())
+}
+
+/// `InvalidInput` for columns, a key or a retention that no table can have.
+pub(super) fn check_definition(definition: &TableDefinition) -> Result<()> {
+    columns(&definition.schema)?;
     let name = &definition.name;
     let fields = definition.schema.fields();
     for index in &definition.primary_key {
@@ -385,7 +397,7 @@ fn check_definition(definition: &TableDefinition) -> Result<()> {
             let message = format!(
                 "table `{name}`: column `{column}` of type {found} cannot be part of the primary key"
             );
-            return Err(Error::invalid(message));
+            return Err(Error::invalid(message).about(Subject::Column(column.clone())));
         }
     }
     let time = time_column(&definition.schema, &definition.primary_key);
@@ -394,7 +406,7 @@ fn check_definition(definition: &TableDefinition) -> Result<()> {
             "table `{name}`: `table.retention` needs a TIMESTAMP column in the primary key or a \
              column `window_start` of that type"
         );
-        return Err(Error::invalid(message));
+        return Err(Error::of_option("table.retention", message));
     }
     Ok(())
 }

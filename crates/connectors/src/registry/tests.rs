@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use millstream_core::memory::MemoryStorage;
-use millstream_core::plan::{ConnectorConfig, RowShape, SinkRole};
-use millstream_core::{ErrorKind, SinkId, SourceId};
+use millstream_core::plan::{ConnectorConfig, PipelineOptions, Plan, RowShape, SinkRole};
+use millstream_core::{ErrorKind, SinkId, SourceId, Subject};
 
 use super::*;
 use crate::test_env::TestEnv;
@@ -131,5 +131,233 @@ fn the_catalogue_and_the_dispatch_agree() {
         // Without options some connectors have other reasons to refuse.
         let sink = embedded().sink(&sink_plan(options)).err();
         assert_eq!(is_refused(sink), !info.is_sink, "writing `{}`", info.name);
+    }
+}
+
+fn plan(sources: Vec<SourcePlan>, sinks: Vec<SinkPlan>) -> Plan {
+    let mut plan = Plan {
+        sources,
+        nodes: vec![],
+        sinks,
+        options: PipelineOptions {
+            name: "p".into(),
+            epoch_interval_ms: 1000,
+            parallelism: None,
+            batch_rows: 8192,
+            settings: BTreeMap::new(),
+        },
+    };
+    for (id, sink) in (0..).zip(&mut plan.sinks) {
+        sink.id = SinkId(id);
+    }
+    plan
+}
+
+fn refusal(plan: &Plan) -> Error {
+    (CATALOG.check)(plan).expect_err("it is refused").error
+}
+
+const JSON: (&str, &str) = ("format", "json");
+const T: (&str, &str) = ("topic", "t");
+/// Connector, options, and the option that is wrong.
+type Wrong = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
+const WRONG: &[Wrong] = &[
+    ("kafka", &[JSON, ("topic", "a b")], "topic"),
+    ("kafka", &[JSON, ("topic", "")], "topic"),
+    ("kafka", &[JSON, ("topic", "..")], "topic"),
+    (
+        "kafka",
+        &[JSON, T, ("properties.bootstrap.servers", "k:9092")],
+        "properties.bootstrap.servers",
+    ),
+    (
+        "kafka",
+        &[JSON, T, ("topic.partitions", "0")],
+        "topic.partitions",
+    ),
+    (
+        "kafka",
+        &[JSON, T, ("topic.partitions", "-1")],
+        "topic.partitions",
+    ),
+    (
+        "kafka",
+        &[JSON, T, ("topic.partitions", "4097")],
+        "topic.partitions",
+    ),
+    (
+        "kafka",
+        &[JSON, T, ("scan.startup.mode", "timestamp")],
+        "scan.startup.mode",
+    ),
+    (
+        "kafka",
+        &[JSON, T, ("scan.bounded.mode", " unbounded")],
+        "scan.bounded.mode",
+    ),
+    ("filesystem", &[JSON, ("path", "")], "path"),
+    ("filesystem", &[JSON, ("path", "file://")], "path"),
+    ("filesystem", &[JSON, ("path", "s3://bucket/x")], "path"),
+    ("filesystem", &[JSON, ("path", "a\0b")], "path"),
+    (
+        "filesystem",
+        &[JSON, ("path", "x"), ("source.monitor-interval", "soon")],
+        "source.monitor-interval",
+    ),
+];
+
+const WRONG_SOURCES: &[Wrong] = &[
+    ("http", &[JSON, ("topic", "a/b")], "topic"),
+    (
+        "http",
+        &[JSON, T, ("json.timestamp-format.standard", "ISO")],
+        "json.timestamp-format.standard",
+    ),
+    (
+        "http",
+        &[JSON, T, ("json.fail-on-missing-field", "1")],
+        "json.fail-on-missing-field",
+    ),
+    (
+        "http",
+        &[JSON, T, ("json.ignore-parse-errors", "x")],
+        "json.ignore-parse-errors",
+    ),
+    ("datagen", &[("rows-per-second", "0")], "rows-per-second"),
+    ("datagen", &[("number-of-rows", "-5")], "number-of-rows"),
+    ("datagen", &[("datagen.seed", "x")], "datagen.seed"),
+    ("datagen", &[("fields.a.color", "x")], "fields.a.color"),
+    ("datagen", &[("fields.a.kind", "odd")], "fields.a.kind"),
+    ("datagen", &[("fields.a.kind", "sequence")], "fields.a.kind"),
+    (
+        "datagen",
+        &[
+            ("fields.a.kind", "sequence"),
+            ("fields.a.start", "5"),
+            ("fields.a.end", "1"),
+        ],
+        "fields.a.end",
+    ),
+    ("datagen", &[("fields.a.min", "x")], "fields.a.min"),
+    (
+        "datagen",
+        &[("fields.a.min", "5"), ("fields.a.max", "1")],
+        "fields.a.max",
+    ),
+    (
+        "datagen",
+        &[("fields.a.null-rate", "2")],
+        "fields.a.null-rate",
+    ),
+];
+
+const WRONG_SINKS: &[Wrong] = &[
+    ("clickhouse", &[("url", "clickhouse://h")], "url"),
+    ("clickhouse", &[("database-name", "")], "database-name"),
+    ("clickhouse", &[("table-name", "")], "table-name"),
+    (
+        "clickhouse",
+        &[("table.retention", "never")],
+        "table.retention",
+    ),
+    (
+        "clickhouse",
+        &[("table.retention", "1 d")],
+        "table.retention",
+    ),
+];
+
+/// Whatever opening refuses because of an option is refused before, in the same words, with the
+/// option.
+#[test]
+fn what_cannot_be_opened_is_refused_before() {
+    let check = |found: &Error, opened: Option<Error>, option: &str| {
+        let opened = opened.expect("it cannot be opened").to_string();
+        let found_text = found.to_string();
+        assert!(opened.ends_with(&found_text), "{opened}\n{found_text}");
+        assert_eq!(
+            found.subject(),
+            Some(&Subject::Option(option.to_owned())),
+            "{found_text}"
+        );
+    };
+    for (connector, options, option) in WRONG.iter().chain(WRONG_SOURCES) {
+        let source = source_plan(config(connector, options));
+        let opened = embedded().source(&source).err();
+        let opened = opened.or_else(|| embedded().decoder(&source, &schema()).err());
+        check(&refusal(&plan(vec![source], vec![])), opened, option);
+    }
+    for (connector, options, option) in WRONG.iter().chain(WRONG_SINKS) {
+        let sink = sink_plan(config(connector, options));
+        let opened = embedded().sink(&sink).err();
+        check(&refusal(&plan(vec![], vec![sink])), opened, option);
+    }
+}
+
+#[test]
+fn a_column_that_cannot_be_read_or_written_is_named() {
+    let month = DataType::Interval(arrow::datatypes::IntervalUnit::YearMonth);
+    let fields = vec![
+        Field::new("a", DataType::Int64, true),
+        Field::new("odd", month, true),
+    ];
+    let schema = Arc::new(Schema::new(fields));
+    let odd = Some(&Subject::Column("odd".to_owned()));
+    for (connector, options) in [("http", TOPIC), ("datagen", &[])] {
+        let mut source = source_plan(config(connector, options));
+        source.shape.decoded = schema.clone();
+        let error = refusal(&plan(vec![source], vec![]));
+        assert_eq!(error.subject(), odd, "{error}");
+    }
+    for (connector, options) in [("kafka", TOPIC), ("clickhouse", &[])] {
+        let mut sink = sink_plan(config(connector, options));
+        sink.schema = schema.clone();
+        let error = refusal(&plan(vec![], vec![sink]));
+        assert_eq!(error.subject(), odd, "{error}");
+    }
+}
+
+#[test]
+fn tables_of_one_plan_that_contradict_each_other_are_refused() {
+    let partitions = |count| config("kafka", &[TOPIC[0], TOPIC[1], ("topic.partitions", count)]);
+    let source = source_plan(partitions("2"));
+    let same = plan(vec![source.clone()], vec![sink_plan(partitions("2"))]);
+    (CATALOG.check)(&same).unwrap();
+    let error = refusal(&plan(vec![source], vec![sink_plan(partitions("3"))]));
+    assert_eq!(
+        error.to_string(),
+        "topic `web.clicks` has 2 partitions in table `t`, found 3"
+    );
+
+    let first = sink_plan(config("clickhouse", &[("table-name", "x")]));
+    let mut second = first.clone();
+    (CATALOG.check)(&plan(vec![], vec![first.clone(), second.clone()])).unwrap();
+    second.schema = Arc::new(Schema::new(vec![Field::new("b", DataType::Int64, true)]));
+    let error = refusal(&plan(vec![], vec![first, second]));
+    assert_eq!(
+        error.to_string(),
+        "table `t` of this file is the same: table `default.x` exists with columns (a BIGINT); \
+         found (b BIGINT); columns can only be added at the end"
+    );
+}
+
+#[test]
+fn names_that_do_not_fit_into_a_file_name_are_refused() {
+    for connector in ["clickhouse", "print", "filesystem", "kafka"] {
+        let options = [TOPIC[0], TOPIC[1], ("path", "x"), ("table-name", "x")];
+        let mut sink = sink_plan(config(connector, &options));
+        sink.table = "ä".repeat(33);
+        (CATALOG.check)(&plan(vec![], vec![sink.clone()])).unwrap();
+        sink.table.push('a');
+        let error = refusal(&plan(vec![], vec![sink]));
+        assert!(
+            error.to_string().ends_with("expected at most 200"),
+            "{error}"
+        );
     }
 }

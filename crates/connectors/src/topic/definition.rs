@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// As in Kafka, so that a file name is never too long.
 const NAME_BYTES_MAX: usize = 249;
-const PARTITIONS_MAX: u32 = 4096;
+pub(super) const PARTITIONS_MAX: u32 = 4096;
 const FORMAT: u32 = 1;
 
 /// How a topic is made.

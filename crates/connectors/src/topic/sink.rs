@@ -18,7 +18,7 @@ use millstream_core::{Epoch, Error, ErrorKind, Incarnation, Result, ShardIndex};
 use super::log::TopicLog;
 use super::producer::ProducerEpoch;
 use super::record_set::{RECORD_BYTES_MAX, RecordSet};
-use super::source::topic_of;
+use super::source::TopicTable;
 use crate::formats::{RowEncoder, encoder};
 use crate::storage::{Staging, StagingWriter, staged_records};
 
@@ -31,14 +31,15 @@ pub fn sink(
     plan: &SinkPlan,
 ) -> Result<Box<dyn Sink>> {
     let named = |error: Error| error.context(format!("table `{}`", plan.table));
-    let topic = topic_of(log, &plan.connector).map_err(named)?;
+    let table = TopicTable::new(&plan.connector).map_err(named)?;
+    table.ensure(log).map_err(named)?;
     // A column that the format cannot write is an error now, not at the first row.
     encoder(&plan.connector, &plan.schema).map_err(named)?;
     Ok(Box::new(TopicSink {
         log: log.clone(),
         storage: storage.clone(),
         env: env.clone(),
-        topic,
+        topic: table.topic.to_owned(),
         plan: plan.clone(),
     }))
 }

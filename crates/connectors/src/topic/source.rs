@@ -13,8 +13,9 @@ use std::sync::Arc;
 use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind};
 use millstream_core::plan::{ConnectorConfig, SourcePlan};
 use millstream_core::source::{Source, Split, SplitReader};
-use millstream_core::{Error, Offset, Result, SplitId};
+use millstream_core::{Error, Offset, Result, SplitId, Subject};
 
+use super::definition::{PARTITIONS_MAX, TopicOptions, check_name};
 use super::log::{TopicLog, split_name};
 
 const TOPIC: &str = "topic";
@@ -120,25 +121,65 @@ const fn option(key: &'static str, kind: OptionKind, help: &'static str) -> Opti
     }
 }
 
-/// The topic that a table names, made if it is not there. `InvalidInput` if the options ask for
-/// real Kafka, or for another number of partitions than it has.
-pub(super) fn topic_of(log: &TopicLog, config: &ConnectorConfig) -> Result<String> {
-    if config.get(SERVERS).is_some() {
-        return Err(Error::invalid(format!(
-            "real Kafka is not built yet; leave out `{SERVERS}` to use the embedded topic log"
-        )));
-    }
-    let topic = config.get(TOPIC);
-    let topic = topic.ok_or_else(|| Error::invalid(format!("no `{TOPIC}`; expected a name")))?;
-    let partitions = config.get(PARTITIONS).map(|text| {
-        text.parse::<u32>().map_err(|_| {
-            Error::invalid(format!(
-                "`{PARTITIONS}` is `{text}`, expected a number from 1"
-            ))
+/// What a table with connector `kafka` or `http` says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TopicTable<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// With how many partitions it is made.
+    pub partitions: Option<u32>,
+    /// Whether it is read from the end that it had at the start.
+    is_from_end: bool,
+    /// Whether it is read up to the end that it had at the start.
+    is_bounded: bool,
+}
+
+impl<'a> TopicTable<'a> {
+    /// `InvalidInput` about the option that is wrong, or that asks for real Kafka.
+    pub fn new(config: &'a ConnectorConfig) -> Result<Self> {
+        if config.get(SERVERS).is_some() {
+            let message = format!(
+                "real Kafka is not built yet; leave out `{SERVERS}` to use the embedded topic log"
+            );
+            return Err(Error::of_option(SERVERS, message));
+        }
+        let topic = config.get(TOPIC);
+        let topic =
+            topic.ok_or_else(|| Error::invalid(format!("no `{TOPIC}`; expected a name")))?;
+        check_name(topic).map_err(|e| e.about(Subject::Option(TOPIC.to_owned())))?;
+        let partitions = config.get(PARTITIONS).map(|text| {
+            let count = text.trim().parse::<u32>().ok();
+            let count = count.filter(|count| TopicOptions::partitions(*count).check().is_ok());
+            count.ok_or_else(|| {
+                let expected = format!("expected a number from 1 to {PARTITIONS_MAX}");
+                Error::of_option(
+                    PARTITIONS,
+                    format!("`{PARTITIONS}` is `{text}`, {expected}"),
+                )
+            })
+        });
+        Ok(Self {
+            topic,
+            partitions: partitions.transpose()?,
+            is_from_end: match config.get(STARTUP) {
+                None | Some(EARLIEST | GROUP) => false,
+                Some(LATEST) => true,
+                Some(other) => {
+                    return Err(unknown_mode(STARTUP, other, &[EARLIEST, LATEST, GROUP]));
+                }
+            },
+            is_bounded: match config.get(BOUNDED) {
+                None | Some(UNBOUNDED) => false,
+                Some(LATEST) => true,
+                Some(other) => return Err(unknown_mode(BOUNDED, other, &[UNBOUNDED, LATEST])),
+            },
         })
-    });
-    log.ensure_topic(topic, partitions.transpose()?)?;
-    Ok(topic.to_owned())
+    }
+
+    /// Makes the topic if it is not there. `InvalidInput` if it has another number of partitions.
+    pub(super) fn ensure(&self, log: &TopicLog) -> Result<()> {
+        log.ensure_topic(self.topic, self.partitions)
+    }
 }
 
 /// The source of a table with connector `kafka` or `http`. Makes the topic if it is not there.
@@ -162,24 +203,19 @@ struct TopicSource {
 
 impl TopicSource {
     fn open(log: &Arc<TopicLog>, config: &ConnectorConfig) -> Result<Self> {
-        let topic = topic_of(log, config)?;
-        let starts = match config.get(STARTUP) {
-            None | Some(EARLIEST | GROUP) => vec![],
-            Some(LATEST) => log.end_offsets(&topic)?,
-            Some(other) => {
-                return Err(unknown_mode(STARTUP, other, &[EARLIEST, LATEST, GROUP]));
-            }
-        };
-        let ends = match config.get(BOUNDED) {
-            None | Some(UNBOUNDED) => None,
-            Some(LATEST) => Some(log.end_offsets(&topic)?),
-            Some(other) => return Err(unknown_mode(BOUNDED, other, &[UNBOUNDED, LATEST])),
-        };
+        let table = TopicTable::new(config)?;
+        table.ensure(log)?;
         Ok(Self {
             log: log.clone(),
-            topic,
-            starts,
-            ends,
+            topic: table.topic.to_owned(),
+            starts: match table.is_from_end {
+                true => log.end_offsets(table.topic)?,
+                false => vec![],
+            },
+            ends: match table.is_bounded {
+                true => Some(log.end_offsets(table.topic)?),
+                false => None,
+            },
         })
     }
 
@@ -192,10 +228,11 @@ impl TopicSource {
 }
 
 fn unknown_mode(key: &str, found: &str, known: &[&str]) -> Error {
-    Error::invalid(format!(
-        "`{key}` is `{found}`, expected one of: {}",
-        known.join(", ")
-    ))
+    let known = known.join(", ");
+    Error::of_option(
+        key,
+        format!("`{key}` is `{found}`, expected one of: {known}"),
+    )
 }
 
 impl Source for TopicSource {

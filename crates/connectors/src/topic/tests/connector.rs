@@ -162,7 +162,7 @@ fn options_that_cannot_be_followed_are_refused() {
     );
     check(
         &[("topic.partitions", "x")],
-        "`topic.partitions` is `x`, expected a number from 1",
+        "`topic.partitions` is `x`, expected a number from 1 to 4096",
     );
     check(
         &[("topic.partitions", "5")],
