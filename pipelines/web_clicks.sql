@@ -73,7 +73,7 @@ CREATE TABLE late_clicks (
 
 -- Records that are not clicks: as they came, from where, and what is wrong with them.
 CREATE TABLE dead_clicks (
-  raw          STRING,
+  raw          BYTES,
   source_table STRING,
   split        STRING,
   `offset`     BIGINT,

@@ -1,9 +1,10 @@
 // Rows as an HTML table: the SQL box, the samples and the watched table all use it.
 //
-// Numbers stand right, times and text left; null is shown as such and not as an empty cell. The
-// table scrolls inside its own frame, never the page.
+// Numbers stand right, times and text left; null is shown as such and not as an empty cell, and
+// bytes as the text that they mostly are. The table scrolls inside its own frame, never the page.
 
 import { element } from "./dom.js";
+import { bytesAsText } from "./format.js";
 
 const NUMERIC = /^(TINYINT|SMALLINT|INT|INTEGER|BIGINT|FLOAT|DOUBLE|DECIMAL|U?INT\d+|FLOAT\d+)/i;
 const CELL_CHARACTERS_MAX = 400;
@@ -13,8 +14,9 @@ export function rowsTable(columns, rows, label) {
   const numeric = columns.map((column) => column.numeric ?? NUMERIC.test(column.type ?? ""));
   const head = element("tr", {}, ...columns.map((column, index) => headCell(column, numeric[index])));
   const body = element("tbody");
+  const shown = (value, index) => (columns[index].type === "BYTES" ? bytesAsText(value) : value);
   for (const row of rows) {
-    body.append(element("tr", {}, ...row.map((value, index) => cell(value, numeric[index]))));
+    body.append(element("tr", {}, ...row.map((value, index) => cell(shown(value, index), numeric[index]))));
   }
   const table = element("table", { "aria-label": label }, element("thead", {}, head), body);
   return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, table);

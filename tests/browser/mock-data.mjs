@@ -96,7 +96,7 @@ const AGGREGATE = [column("window_start", "TIMESTAMP(3)"), column("window_end", 
 const LATE_COLUMNS = [column("event_id", "STRING"), column("user_id", "STRING"), column("ts", "BIGINT"),
   column("page", "STRING"), column("country", "STRING"), column("late_for", "STRING"),
   column("window_start", "TIMESTAMP(3)"), column("window_end", "TIMESTAMP(3)"), column("watermark", "TIMESTAMP(3)")];
-const DEAD_COLUMNS = [column("raw", "STRING"), column("source_table", "STRING"), column("split", "STRING"),
+const DEAD_COLUMNS = [column("raw", "BYTES"), column("source_table", "STRING"), column("split", "STRING"),
   column("offset", "BIGINT"), column("error", "STRING")];
 
 /** `GET /api/v1/tables` */
@@ -161,13 +161,16 @@ function lateRows() {
   });
 }
 
+/** BYTES, as the server writes them. */
+const hex = (text) => Buffer.from(text, "utf8").toString("hex");
+
 function deadRows() {
   const errors = ["not JSON: expected `:` at byte 17", "field `ts`: found string \"soon\", expected BIGINT",
     "field `ts`: missing, expected BIGINT", "not JSON: unexpected end at byte 81"];
   return Array.from({ length: 10 }, (_, index) => [
     812_345 - 7 * index, `web.clicks-${index % 4}`, errors[index % 4],
     // Undecodable bytes are whatever somebody sent, markup too.
-    index === 2 ? '<img src="/x" alt="markup">' : index % 2 ? '{"event_id":"9f3c2a","user_id":"u000321","ts":"soon","page":"/product/3","country":"DE","device":"mobile","referrer":"https://example.com/autumn"}' : '{"event_id" 77',
+    hex(index === 2 ? '<img src="/x" alt="markup">' : index % 2 ? '{"event_id":"9f3c2a","user_id":"u000321","ts":"soon","page":"/product/3","country":"DE","device":"mobile","referrer":"https://example.com/autumn"}' : '{"event_id" 77'),
     "clicks",
   ]);
 }

@@ -194,7 +194,7 @@ fn run(
         ask("SELECT * FROM by_page"),
         ask("SELECT * FROM totals"),
         ask("SELECT id, late_for FROM clicks_late"),
-        ask("SELECT raw FROM clicks_dead"),
+        ask("SELECT CAST(raw AS VARCHAR) FROM clicks_dead"),
         counters,
     ];
     let answers = actions

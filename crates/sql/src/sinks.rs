@@ -262,9 +262,9 @@ impl<'a> Sinks<'a> {
                 let known = DEAD_COLUMNS.iter().map(|(name, _)| *name);
                 return Err(Fault::at(&place, message).near(&column.name, known));
             };
-            let raw_bytes = *kind == DeadLetterColumn::Raw && column.data_type == DataType::Binary;
+            let is_text = *kind == DeadLetterColumn::Raw && column.data_type == DataType::Utf8;
             let expected = dead_type(*kind);
-            if column.data_type != expected && !raw_bytes {
+            if column.data_type != expected && !is_text {
                 let message = format!(
                     "column `{name}` of `{}` is {}, expected {}",
                     table.name,
@@ -312,6 +312,8 @@ impl<'a> Sinks<'a> {
 fn dead_type(column: DeadLetterColumn) -> DataType {
     match column {
         DeadLetterColumn::Offset => DataType::Int64,
+        // As they came: a text would have no place for what is not UTF-8.
+        DeadLetterColumn::Raw => DataType::Binary,
         _ => DataType::Utf8,
     }
 }

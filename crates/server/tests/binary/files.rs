@@ -168,8 +168,16 @@ fn tables_are_asked_when_nobody_runs() {
     );
     assert_eq!(ask(sql, "json"), json);
     assert!(ask(sql, "table").contains("| 1970-01-01 00:01:00 | 60 |"));
-    let dead = ask("SELECT raw, source_table FROM clicks_dead", "csv");
-    assert_eq!(dead, "raw,source_table\nnot json,clicks\n");
+    // BYTES are shown as hexadecimal digits, and as text where they are cast to it.
+    let dead = "SELECT raw, CAST(raw AS VARCHAR) AS text, source_table FROM clicks_dead";
+    let hex = "6e6f74206a736f6e";
+    let csv = format!("raw,text,source_table\n{hex},not json,clicks\n");
+    assert_eq!(ask(dead, "csv"), csv);
+    let json =
+        format!("[{{\"raw\":\"{hex}\",\"text\":\"not json\",\"source_table\":\"clicks\"}}]\n");
+    assert_eq!(ask(dead, "json"), json);
+    let row = format!("| {hex} | not json | clicks       |");
+    assert!(ask(dead, "table").contains(&row));
     let late = ask(
         "SELECT page, late_for FROM clicks_late ORDER BY late_for",
         "csv",
