@@ -23,9 +23,10 @@ mod text;
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind};
 use millstream_core::env::Env;
-use millstream_core::plan::SourcePlan;
+use millstream_core::plan::{ConnectorConfig, SourcePlan};
 use millstream_core::source::{Source, Split, SplitReader};
 use millstream_core::{Error, Offset, Result, SplitId};
 
@@ -134,6 +135,12 @@ pub fn source(plan: &SourcePlan, env: Arc<dyn Env>) -> Result<Box<dyn Source>> {
         columns: Arc::new(columns),
         env,
     }))
+}
+
+/// `InvalidInput` for what [`source()`] would refuse of a table with these columns.
+pub(crate) fn check(config: &ConnectorConfig, columns: &SchemaRef) -> Result<()> {
+    let config = Config::new(config)?;
+    Columns::new(columns, &config).map(|_| ())
 }
 
 struct NexmarkSource {

@@ -2,7 +2,7 @@
 
 use millstream_core::plan::ConnectorConfig;
 use millstream_core::quantity::size_bytes;
-use millstream_core::{Error, Result};
+use millstream_core::{Error, Result, Subject};
 
 use crate::formats::temporal::{self, TimestampStandard};
 
@@ -67,16 +67,17 @@ impl Config {
             None => Ok(default),
             Some(text) => text.to_lowercase().parse().map_err(|_| {
                 let message = format!("`{key}`: found `{text}`, expected `true` or `false`");
-                Error::invalid(message)
+                Error::of_option(key, message)
             }),
         };
         let rate = number(RATE, 10_000, (1, NUMBER_MAX))?;
         let next = number(NEXT_RATE, rate, (1, NUMBER_MAX))?;
         if next != rate {
-            return Err(Error::invalid(format!(
+            let message = format!(
                 "`{NEXT_RATE}`: found `{next}`, expected `{rate}` as `{RATE}` says: a rate that \
                  changes is not supported"
-            )));
+            );
+            return Err(Error::of_option(NEXT_RATE, message));
         }
         let config = Self {
             events: Some(number(EVENTS, 0, (0, u64::MAX >> 1))?).filter(|events| *events > 0),
@@ -97,9 +98,10 @@ impl Config {
             base_ms: base_time(options.get(BASE_TIME).unwrap_or(BASE_TIME_DEFAULT))?,
         };
         if config.round() == 0 {
-            return Err(Error::invalid(format!(
+            let message = format!(
                 "`{PEOPLE}`, `{AUCTIONS}` and `{BIDS}`: found 0 for all, expected at least one more"
-            )));
+            );
+            return Err(Error::of_option(BIDS, message));
         }
         Ok(config)
     }
@@ -123,7 +125,7 @@ fn number(
     let value = value.filter(|value| (least..=most).contains(value));
     value.ok_or_else(|| {
         let expected = format!("a whole number from {least} to {most}");
-        Error::invalid(format!("`{key}`: found `{text}`, expected {expected}"))
+        Error::of_option(key, format!("`{key}`: found `{text}`, expected {expected}"))
     })
 }
 
@@ -131,10 +133,12 @@ fn size(options: &ConnectorConfig, key: &str, default: u64) -> Result<u64> {
     let Some(text) = options.get(key) else {
         return Ok(default);
     };
-    let bytes = size_bytes(text).map_err(|error| error.context(format!("`{key}`")))?;
+    let about = Subject::Option(key.to_owned());
+    let bytes = size_bytes(text);
+    let bytes = bytes.map_err(|error| error.context(format!("`{key}`")).about(about))?;
     if bytes > SIZE_MAX {
         let message = format!("`{key}`: found `{text}`, expected at most {SIZE_MAX} bytes");
-        return Err(Error::invalid(message));
+        return Err(Error::of_option(key, message));
     }
     Ok(bytes)
 }
@@ -143,8 +147,7 @@ fn base_time(text: &str) -> Result<i64> {
     let time = temporal::parse_timestamp(text.trim().as_bytes(), TimestampStandard::Sql);
     time.and_then(|time| time.to_units(1_000)).ok_or_else(|| {
         let expected = format!("a timestamp like `{BASE_TIME_DEFAULT}`");
-        Error::invalid(format!(
-            "`{BASE_TIME}`: found `{text}`, expected {expected}"
-        ))
+        let message = format!("`{BASE_TIME}`: found `{text}`, expected {expected}");
+        Error::of_option(BASE_TIME, message)
     })
 }

@@ -13,7 +13,7 @@ use super::refused;
 use crate::filesystem::FileTable;
 use crate::hot_table::{self, TableDefinition, TableName};
 use crate::topic::TopicTable;
-use crate::{datagen, formats};
+use crate::{datagen, formats, nexmark};
 
 /// Names of pipelines and tables become names of files, which hold 255 bytes on common file
 /// systems, with numbers behind them.
@@ -51,6 +51,7 @@ fn check_source(plan: &SourcePlan) -> Result<()> {
             check_decoder(config, &plan.generated())
         }
         "datagen" => datagen::check(plan),
+        "nexmark" => each_column(&plan.generated(), |schema| nexmark::check(config, schema)),
         other => Err(refused(&plan.table, other, "read", |info| info.is_source)),
     }
 }

@@ -137,6 +137,12 @@ INSERT INTO o SELECT HOUR(t) FROM s;
 -- case: datagen: a type
 CREATE TABLE s (m MAP<STRING, INT>) WITH ('connector' = 'datagen');
 INSERT INTO o SELECT CARDINALITY(m) FROM s;
+-- case: nexmark: no events in a second
+CREATE TABLE s (event_type INT) WITH ('connector' = 'nexmark', 'first-event.rate' = '0');
+INSERT INTO o SELECT event_type FROM s;
+-- case: nexmark: a column that events do not have
+CREATE TABLE s (event_type INT, colour STRING) WITH ('connector' = 'nexmark');
+INSERT INTO o SELECT event_type FROM s WHERE colour = 'red';
 -- case: a pipeline's name
 SET 'pipeline.name' = '../x';
 INSERT INTO o SELECT n FROM numbers;
