@@ -21,6 +21,7 @@ use millstream_core::types::sql_name;
 use millstream_core::{Error, Result};
 
 use super::distinct::Distinct;
+use super::group_table::KeyEncoder;
 use super::min_max;
 use super::sum::{self, Finish};
 
@@ -60,7 +61,7 @@ pub trait Accumulator: Send {
 }
 
 /// Rows for an [`Accumulator`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Input<'a> {
     /// The argument's column; `None` for `COUNT(*)`.
     pub values: Option<&'a ArrayRef>,
@@ -110,6 +111,17 @@ impl Input<'_> {
         let column = self.values;
         column.ok_or_else(|| Error::bug("an aggregate other than COUNT(*) has an argument"))
     }
+}
+
+/// For an aggregate that keeps a set of values: what encodes them, to be shared by its windows.
+pub fn distinct_encoder(
+    call: &AggregateCall,
+    argument: Option<&DataType>,
+) -> Result<Option<KeyEncoder>> {
+    let values = argument.filter(|_| call.distinct && distinct_matters(call.function));
+    values
+        .map(|values| KeyEncoder::new(vec![values.clone()]))
+        .transpose()
 }
 
 /// The accumulator of `call`, whose argument has type `argument`.

@@ -18,6 +18,11 @@ impl DirtySet {
         }
     }
 
+    /// Memory in bytes, without the set itself.
+    pub fn size(&self) -> usize {
+        self.words.capacity() * size_of::<u64>()
+    }
+
     /// Adds groups `0..count`.
     pub fn mark_all(&mut self, count: usize) {
         let groups = u32::try_from(count).expect("group indices are u32");

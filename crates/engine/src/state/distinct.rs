@@ -48,17 +48,23 @@ impl Pair {
 impl Distinct {
     /// An empty set for each group of `call`, over values of this type.
     pub fn new(call: &AggregateCall, value_type: &DataType) -> Result<Self> {
-        Ok(Self {
+        let encoder = KeyEncoder::new(vec![value_type.clone()])?;
+        Ok(Self::sharing(call, value_type, encoder))
+    }
+
+    /// The same with an encoder of such values that others have as well.
+    pub fn sharing(call: &AggregateCall, value_type: &DataType, encoder: KeyEncoder) -> Self {
+        Self {
             call: call.clone(),
             value_type: value_type.clone(),
-            encoder: KeyEncoder::new(vec![value_type.clone()])?,
+            encoder,
             values: GroupTable::default(),
             members: HashTable::new(),
             log: vec![],
             logged: 0,
             scratch: vec![],
             groups: 0,
-        })
+        }
     }
 
     fn insert(&mut self, pair: Pair) {
@@ -203,6 +209,8 @@ impl Accumulator for Distinct {
     }
 
     fn size(&self) -> usize {
-        self.values.size() + self.members.allocation_size() + self.log.capacity() * 8
+        let scratch = self.scratch.capacity() * size_of::<u32>();
+        let members = self.members.allocation_size() + self.log.capacity() * size_of::<Pair>();
+        self.values.size() + members + scratch
     }
 }

@@ -4,6 +4,8 @@
 //! each distinct key the next index: 0, 1, 2 … Accumulators are vectors indexed by it.
 //! PERF: keys lie in one buffer, the hash table holds only indices: no allocation per group or row.
 
+use std::sync::Arc;
+
 use arrow::array::{ArrayRef, new_null_array};
 use arrow::datatypes::DataType;
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
@@ -11,11 +13,12 @@ use hashbrown::HashTable;
 use millstream_core::{Error, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Encodes the key columns of one operator, under each of its grouping sets.
-#[derive(Debug)]
+/// Encodes the key columns of one operator, under each of its grouping sets. Clones share what it
+/// knows of the types.
+#[derive(Debug, Clone)]
 pub struct KeyEncoder {
-    converter: Option<RowConverter>,
-    types: Vec<DataType>,
+    converter: Option<Arc<RowConverter>>,
+    types: Arc<[DataType]>,
 }
 
 impl KeyEncoder {
@@ -24,8 +27,12 @@ impl KeyEncoder {
         let fields = types.iter().cloned().map(SortField::new).collect();
         let converter = match types.is_empty() {
             true => None,
-            false => Some(RowConverter::new(fields).map_err(unsupported_key)?),
+            false => {
+                let converter = RowConverter::new(fields).map_err(unsupported_key)?;
+                Some(Arc::new(converter))
+            }
         };
+        let types = types.into();
         Ok(Self { converter, types })
     }
 
@@ -158,8 +165,6 @@ fn key_of<'a>(bytes: &'a [u8], ends: &[usize], group: u32) -> &'a [u8] {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{Array, StringArray};
 
     use super::*;

@@ -41,10 +41,16 @@ impl Pane {
         self.table.len()
     }
 
-    /// Memory in bytes.
+    /// Memory in bytes. With few rows in a window, the fixed part of a pane is most of it.
     pub fn size(&self) -> usize {
-        let accumulators: usize = self.accumulators.iter().map(|a| a.size()).sum();
-        self.table.size() + accumulators + size_of::<Self>()
+        let accumulators = self.accumulators.iter();
+        let accumulators: usize = accumulators
+            .map(|accumulator| {
+                let boxed = size_of::<Box<dyn Accumulator>>() + size_of_val(&**accumulator);
+                boxed + accumulator.size()
+            })
+            .sum();
+        self.table.size() + accumulators + self.dirty.size() + size_of::<Self>()
     }
 
     /// Aggregates rows. `inputs[i]` is the argument and filter of accumulator i.
