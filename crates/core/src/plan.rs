@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use crate::expr::{Expr, Joined};
+use crate::expr::{Expr, Joined, Literal};
 use crate::ids::{NodeId, SinkId, SourceId};
 use crate::types::{sql_name, timestamp};
 
@@ -264,12 +264,15 @@ pub struct WindowAggregate {
 }
 
 /// One aggregate of a [`WindowAggregate`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AggregateCall {
     /// Which.
     pub function: AggregateFunction,
-    /// Input column of its argument; none for `COUNT(*)`.
+    /// Input column of its argument; none for `COUNT(*)`. An aggregate of two values takes them as
+    /// one `ROW`.
     pub argument: Option<usize>,
+    /// Its constant arguments, see [`AggregateFunction`].
+    pub parameters: Vec<Literal>,
     /// Input column (BOOLEAN) of `FILTER (WHERE …)`.
     pub filter: Option<usize>,
     /// `DISTINCT`.
@@ -291,6 +294,41 @@ pub enum AggregateFunction {
     Max,
     /// `AVG(x)`; of integers, an integer (towards zero).
     Avg,
+    /// `VAR_POP(x)`; variances and deviations have the type of `AVG(x)`.
+    VarPop,
+    /// `VAR_SAMP(x)`; of one value, null.
+    VarSamp,
+    /// `STDDEV_POP(x)`
+    StddevPop,
+    /// `STDDEV_SAMP(x)`; of one value, null.
+    StddevSamp,
+    /// `FIRST_VALUE(x)`: the value that is not null of the first row, see [`Self::is_ordered`].
+    FirstValue,
+    /// `LAST_VALUE(x)`
+    LastValue,
+    /// `LISTAGG(x, separator)`; parameters: the separator.
+    ListAgg,
+    /// `ARRAY_AGG(x)`; parameters: whether nulls are left out.
+    ArrayAgg,
+    /// `COLLECT(x)`: each value with how often it came, as `MAP<x, INT>`.
+    Collect,
+    /// `APPROX_COUNT_DISTINCT(x)`
+    ApproxCountDistinct,
+    /// `PERCENTILE(x, p)` of DOUBLE, or of `ROW<x DOUBLE, frequency BIGINT>`; parameters: the
+    /// percentages. The result is an array if its type is one.
+    Percentile,
+}
+
+impl AggregateFunction {
+    /// Whether the result depends on the order of the rows. They are ordered by event time; rows of
+    /// one time by their split, then by their place in it. Rows that come from no split (results of
+    /// windows) are ordered by event time, then by value.
+    pub fn is_ordered(self) -> bool {
+        matches!(
+            self,
+            Self::FirstValue | Self::LastValue | Self::ListAgg | Self::ArrayAgg
+        )
+    }
 }
 
 /// A table that is written.
@@ -556,11 +594,13 @@ impl fmt::Display for AggregateText<'_> {
             .map(|(index, call)| {
                 let output = output.field(first + index).name();
                 let argument = call.argument.as_ref().map_or("*", name);
+                let parameters = call.parameters.iter();
+                let parameters: String = parameters.map(|p| format!(", {p}")).collect();
                 let distinct = if call.distinct { "DISTINCT " } else { "" };
                 let filter = call.filter.as_ref().map(name);
                 let filter = filter.map_or(String::new(), |f| format!(" FILTER {f}"));
                 format!(
-                    "{}({distinct}{argument}){filter} AS {output}",
+                    "{}({distinct}{argument}{parameters}){filter} AS {output}",
                     call.function
                 )
             })
@@ -577,6 +617,17 @@ impl fmt::Display for AggregateFunction {
             Self::Min => "MIN",
             Self::Max => "MAX",
             Self::Avg => "AVG",
+            Self::VarPop => "VAR_POP",
+            Self::VarSamp => "VAR_SAMP",
+            Self::StddevPop => "STDDEV_POP",
+            Self::StddevSamp => "STDDEV_SAMP",
+            Self::FirstValue => "FIRST_VALUE",
+            Self::LastValue => "LAST_VALUE",
+            Self::ListAgg => "LISTAGG",
+            Self::ArrayAgg => "ARRAY_AGG",
+            Self::Collect => "COLLECT",
+            Self::ApproxCountDistinct => "APPROX_COUNT_DISTINCT",
+            Self::Percentile => "PERCENTILE",
         })
     }
 }

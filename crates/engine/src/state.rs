@@ -8,14 +8,21 @@ pub mod accumulator;
 pub mod dirty;
 pub mod distinct;
 pub mod exact_sum;
+pub mod first_last;
 pub mod float_sum;
 pub mod group_table;
+pub mod list;
 pub mod min_max;
+pub mod multiset;
+pub mod order;
+pub mod sketch;
 pub mod sum;
+pub mod variance;
 
 pub use accumulator::{Accumulator, Input, accumulator};
 pub use dirty::DirtySet;
 pub use group_table::{GroupTable, KeyEncoder};
+pub use order::OrderKey;
 
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,8 @@ macro_rules! files {
 }
 
 files![
+    aggregates_ordered,
+    aggregates_statistics,
     avg_sum_types,
     cascade,
     case_and_cast,

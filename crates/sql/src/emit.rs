@@ -448,6 +448,7 @@ impl Emitter {
         let calls = group_by.calls.iter().map(|call| AggregateCall {
             function: call.function,
             argument: call.argument.as_ref().map(&mut add),
+            parameters: call.parameters.clone(),
             filter: call.filter.as_ref().map(&mut add),
             distinct: call.distinct,
             data_type: call.data_type.clone(),

@@ -211,11 +211,6 @@ pub(crate) const SPECIAL: &[&str] = &[
     "TIMESTAMPADD",
     "GROUPING",
     "GROUPING_ID",
-    "COUNT",
-    "SUM",
-    "MIN",
-    "MAX",
-    "AVG",
     "CAST",
     "TRY_CAST",
 ];
@@ -239,17 +234,6 @@ const UNSTABLE: &[&str] = &[
 
 /// Flink's functions that are not there yet.
 const LATER: &[&str] = &[
-    "LISTAGG",
-    "COLLECT",
-    "FIRST_VALUE",
-    "LAST_VALUE",
-    "STDDEV_POP",
-    "STDDEV_SAMP",
-    "VAR_POP",
-    "VAR_SAMP",
-    "VARIANCE",
-    "STDDEV",
-    "APPROX_COUNT_DISTINCT",
     "ROW_NUMBER",
     "RANK",
     "DENSE_RANK",
@@ -259,7 +243,6 @@ const LATER: &[&str] = &[
     "LAG",
     "LEAD",
     "NTH_VALUE",
-    "PERCENTILE",
     "JSON_VALUE",
     "JSON_QUERY",
     "JSON_EXISTS",
@@ -283,7 +266,6 @@ const LATER: &[&str] = &[
     "MAP",
     "ROW",
     "ARRAY_CONTAINS",
-    "ARRAY_AGG",
     "MAP_KEYS",
     "MAP_VALUES",
     "HEX",
@@ -346,6 +328,8 @@ pub(crate) fn unknown(name: &str, place: Place) -> Fault {
     }
     let names = SIGNATURES.iter().map(|signature| signature.name);
     let names = names.chain(ALIASES.iter().map(|(alias, _)| *alias));
+    let aggregates = crate::expr::aggregate::NAMES.iter().map(|(name, _)| *name);
+    let names = names.chain(aggregates);
     let known: Vec<&str> = names.chain(SPECIAL.iter().copied()).collect();
     let fault = Fault::at(place, format!("unknown function `{name}`"));
     match crate::diagnostic::nearest(name, &known) {

@@ -3,9 +3,11 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, UInt64Array, make_comparator};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int32Array, StructArray, UInt64Array, make_comparator,
+};
 use arrow::compute::{SortOptions, take};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use millstream_core::{Error, Result};
 
 use super::args::Args;
@@ -27,6 +29,12 @@ pub(super) fn functions() -> Vec<Function> {
             Returns::By(element_type),
             item,
         ),
+        plain(
+            "ROW",
+            (&[Kind::Any], 1, usize::MAX),
+            Returns::By(row_type),
+            row,
+        ),
     ]
 }
 
@@ -39,6 +47,26 @@ fn element_type(types: &[DataType]) -> Result<DataType> {
         },
         other => Err(not_a_collection(other)),
     }
+}
+
+fn row_type(types: &[DataType]) -> Result<DataType> {
+    let fields = types.iter().enumerate();
+    let fields = fields.map(|(index, of)| Field::new(format!("EXPR${index}"), of.clone(), true));
+    Ok(DataType::Struct(fields.collect()))
+}
+
+/// `ROW(value…)`
+fn row(args: &Args<'_>) -> Result<ArrayRef> {
+    let DataType::Struct(fields) = args.return_type else {
+        return Err(Error::bug(format!("a row of type {}", args.return_type)));
+    };
+    let columns = (0..args.len()).map(|index| args.full_array(index));
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(StructArray::try_new(
+        fields.clone(),
+        columns,
+        None,
+    )?))
 }
 
 fn not_a_collection(found: &DataType) -> Error {

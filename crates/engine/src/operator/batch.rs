@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use millstream_core::source::RawBatch;
-use millstream_core::{EventTime, SourceId, SplitId, Watermark};
+use millstream_core::{EventTime, Offset, SourceId, SplitId, Watermark};
 
+use crate::state::OrderKey;
 use crate::state::accumulator::RunKey;
 
 /// Rows, and which rows of the source they are. Windows lose the origin: their results are not
@@ -50,6 +51,8 @@ pub struct SourceBatch {
     pub before: Watermark,
     /// The split's watermark after the last row.
     pub after: Watermark,
+    /// The split's offset after the last row.
+    pub end: Offset,
     running: OnceLock<Vec<i64>>,
 }
 
@@ -76,6 +79,7 @@ impl SourceBatch {
             delay_ms,
             before,
             after,
+            end: Offset(0),
             running,
         }
     }
@@ -110,6 +114,22 @@ impl SourceBatch {
         let split = xxhash_rust::xxh3::xxh3_64(self.split.as_str().as_bytes());
         let run = xxhash_rust::xxh3::xxh3_64_with_seed(&phase.to_le_bytes(), split);
         RunKey::new(run).unwrap_or(RunKey::MAX)
+    }
+
+    /// Where each of these rows stands among all rows of all splits. Rows that were generated have no
+    /// offset of their own: they are counted back from the batch's end.
+    fn order_keys(&self, rows: impl Iterator<Item = (u32, i64)>) -> ArrayRef {
+        let split = xxhash_rust::xxh3::xxh3_64(self.split.as_str().as_bytes());
+        let first = self.end.0.wrapping_sub(self.rows.num_rows() as u64);
+        let place = |row: u32| match (&self.raw, self.record(row)) {
+            (Some(raw), Some(record)) => raw.offsets[record as usize],
+            _ => first.wrapping_add(u64::from(row)),
+        };
+        OrderKey::column(rows.map(|(row, time)| OrderKey {
+            time,
+            split,
+            place: place(row),
+        }))
     }
 
     /// The raw record of `row`, if there are raw records.
@@ -154,6 +174,23 @@ impl Batch {
             }
         });
         Ok(Self { rows, origin })
+    }
+
+    /// Where each row stands among all rows, `times` being its event time. Results of windows have no
+    /// place: only their time counts.
+    pub fn order_keys(&self, times: &[i64]) -> ArrayRef {
+        match &self.origin {
+            Some(origin) => {
+                let rows = times.iter().enumerate();
+                let rows = rows.map(|(row, time)| (origin.source_row(row), *time));
+                origin.source.order_keys(rows)
+            }
+            None => OrderKey::column(times.iter().map(|time| OrderKey {
+                time: *time,
+                split: 0,
+                place: 0,
+            })),
+        }
     }
 
     /// Other columns for the same rows.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMillisecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{Schema, SchemaRef};
-use millstream_core::plan::{WindowAggregate, WindowKind};
+use millstream_core::plan::{AggregateCall, WindowAggregate, WindowKind};
 use millstream_core::{EventTime, Result, Watermark, types};
 
 use super::batch::{Batch, Origin};
@@ -91,7 +91,10 @@ impl WindowAggregateOperator {
         let windows = rows_by_window(&ends, &phases, on_time);
         let keys = self.plan.keys.iter();
         let keys: Vec<ArrayRef> = keys.map(|key| batch.rows.column(*key).clone()).collect();
-        let inputs = self.inputs(&batch.rows);
+        let is_ordered = |call: &AggregateCall| call.function.is_ordered();
+        let ordered = self.plan.aggregates.iter().any(is_ordered);
+        let order = ordered.then(|| batch.order_keys(times.values()));
+        let inputs = self.inputs(&batch.rows, order.as_ref());
         for set in 0..self.plan.grouping_sets.len() {
             let encoded = self.state.encode(&keys, set, batch.rows.num_rows())?;
             for ((end, phase), rows) in &windows {
@@ -107,13 +110,14 @@ impl WindowAggregateOperator {
         Ok(())
     }
 
-    fn inputs<'a>(&self, rows: &'a RecordBatch) -> Vec<Input<'a>> {
+    fn inputs<'a>(&self, rows: &'a RecordBatch, order: Option<&'a ArrayRef>) -> Vec<Input<'a>> {
         let calls = self.plan.aggregates.iter();
         calls
             .map(|call| Input {
                 values: call.argument.map(|column| rows.column(column)),
                 rows: None,
                 filter: call.filter.map(|column| rows.column(column).as_boolean()),
+                order: order.filter(|_| call.function.is_ordered()),
                 run: None,
             })
             .collect()

@@ -220,12 +220,13 @@ impl Shard {
             return Ok(());
         };
         let SourceRows {
-            batch,
+            mut batch,
             dead,
             rows_read,
             rows_undecodable,
             bytes_read,
         } = rows;
+        batch.end = self.splits[index].reader.offset();
         let origin = Arc::new(batch);
         let batch = Batch {
             rows: origin.rows.clone(),

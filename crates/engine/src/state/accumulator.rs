@@ -22,8 +22,9 @@ use millstream_core::{Error, Result};
 
 use super::distinct::Distinct;
 use super::group_table::KeyEncoder;
-use super::min_max;
+use super::order::OrderKeys;
 use super::sum::{self, Finish};
+use super::{first_last, list, min_max, multiset, sketch, variance};
 
 /// One aggregate of all groups.
 pub trait Accumulator: Send {
@@ -69,6 +70,9 @@ pub struct Input<'a> {
     pub rows: Option<&'a [u32]>,
     /// Rows that FILTER lets through: true ones.
     pub filter: Option<&'a BooleanArray>,
+    /// Where each row of the column stands among all rows ([`OrderKey`](super::OrderKey)), for
+    /// aggregates that depend on it.
+    pub order: Option<&'a ArrayRef>,
     /// The run that the rows belong to, in its order; `None`: results of a window, in no order.
     pub run: Option<RunKey>,
 }
@@ -106,6 +110,19 @@ impl Input<'_> {
         }
     }
 
+    /// Calls `visit(row, group)` for each row that passes the filter, nulls included.
+    pub fn for_each_row(&self, groups: &[u32], visit: impl FnMut(usize, usize)) {
+        let values = None;
+        Input { values, ..*self }.for_each(groups, visit);
+    }
+
+    /// Where the rows stand.
+    pub fn order_keys(&self) -> Result<OrderKeys<'_>> {
+        let order = self.order;
+        let order = order.ok_or_else(|| Error::bug("this aggregate needs the order of rows"))?;
+        Ok(OrderKeys::new(order))
+    }
+
     /// The argument's column.
     pub fn column(&self) -> Result<&ArrayRef> {
         let column = self.values;
@@ -133,30 +150,51 @@ pub fn accumulator(
         Some(values) if call.distinct && distinct_matters(call.function) => {
             Ok(Box::new(Distinct::new(call, values)?))
         }
-        _ => plain(call.function, argument, &call.data_type),
+        _ => plain(call, argument),
     }
 }
 
-/// The smallest of the distinct values is the smallest of all: MIN and MAX need no set.
+/// Whether DISTINCT needs a set of values in front. MIN, MAX, FIRST_VALUE and an estimate of how many
+/// there are come out the same; lists and multisets know which values they hold.
 fn distinct_matters(function: AggregateFunction) -> bool {
-    !matches!(function, AggregateFunction::Min | AggregateFunction::Max)
+    use AggregateFunction as F;
+    matches!(
+        function,
+        F::Count
+            | F::Sum
+            | F::Avg
+            | F::VarPop
+            | F::VarSamp
+            | F::StddevPop
+            | F::StddevSamp
+            | F::Percentile
+    )
 }
 
 /// An accumulator over every value.
 pub(super) fn plain(
-    function: AggregateFunction,
+    call: &AggregateCall,
     argument: Option<&DataType>,
-    result: &DataType,
 ) -> Result<Box<dyn Accumulator>> {
-    if function == AggregateFunction::Count {
+    use AggregateFunction as F;
+    let (function, result) = (call.function, &call.data_type);
+    if function == F::Count {
         return Ok(Box::new(Count::default()));
     }
     let argument = argument.ok_or_else(|| Error::bug(format!("{function} has an argument")))?;
     let made = match function {
-        AggregateFunction::Sum => sum::accumulator(Finish::Sum, argument, result),
-        AggregateFunction::Avg => sum::accumulator(Finish::Average, argument, result),
-        AggregateFunction::Min => min_max::accumulator(false, argument)?,
-        AggregateFunction::Max | AggregateFunction::Count => min_max::accumulator(true, argument)?,
+        F::Sum => sum::accumulator(Finish::Sum, argument, result),
+        F::Avg => sum::accumulator(Finish::Average, argument, result),
+        F::Min => min_max::accumulator(false, argument)?,
+        F::Max | F::Count => min_max::accumulator(true, argument)?,
+        F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp => {
+            variance::accumulator(function, argument, result)
+        }
+        F::FirstValue => Some(first_last::accumulator(false, argument)?),
+        F::LastValue => Some(first_last::accumulator(true, argument)?),
+        F::ListAgg | F::ArrayAgg => Some(list::accumulator(call, argument)?),
+        F::Collect | F::Percentile => Some(multiset::accumulator(call, argument)?),
+        F::ApproxCountDistinct => Some(sketch::accumulator(argument)?),
     };
     let name = sql_name(argument);
     made.ok_or_else(|| Error::invalid(format!("{function} of {name} is not supported")))

@@ -38,11 +38,15 @@ struct Pair {
 
 impl Pair {
     fn hash(self) -> u64 {
-        // Multiplicative hashing; the fold brings the well-mixed upper bits down.
-        let product = (u64::from(self.group) << 32 | u64::from(self.value))
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        product ^ (product >> 32)
+        pair_hash((self.group, self.value))
     }
+}
+
+/// A hash of a group and the number of a value.
+pub(super) fn pair_hash((group, value): (u32, u32)) -> u64 {
+    // Multiplicative hashing; the fold brings the well-mixed upper bits down.
+    let product = (u64::from(group) << 32 | u64::from(value)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    product ^ (product >> 32)
 }
 
 impl Distinct {
@@ -182,11 +186,7 @@ impl Accumulator for Distinct {
     }
 
     fn finish(&self, groups: &[u32]) -> Result<ArrayRef> {
-        let mut inner = plain(
-            self.call.function,
-            Some(&self.value_type),
-            &self.call.data_type,
-        )?;
+        let mut inner = plain(&self.call, Some(&self.value_type))?;
         inner.resize(self.groups);
         let of_member: Vec<u32> = self.log.iter().map(|pair| pair.group).collect();
         let values: ArrayRef = if self.call.function == AggregateFunction::Count {
@@ -198,9 +198,7 @@ impl Accumulator for Distinct {
         };
         let input = Input {
             values: Some(&values),
-            rows: None,
-            filter: None,
-            run: None,
+            ..Input::default()
         };
         if !of_member.is_empty() {
             inner.update(&input, &of_member)?;

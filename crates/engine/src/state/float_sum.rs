@@ -195,9 +195,8 @@ mod tests {
         let column: ArrayRef = Arc::new(Float64Array::from(terms.to_vec()));
         let input = Input {
             values: Some(&column),
-            rows: None,
-            filter: None,
             run: RunKey::new(run),
+            ..Input::default()
         };
         sum.update(&input, &vec![0; terms.len()]).unwrap();
     }

@@ -72,7 +72,8 @@ fn unsupported_key(error: arrow::error::ArrowError) -> Error {
 pub struct Keys(Option<Rows>);
 
 impl Keys {
-    fn get(&self, row: usize) -> &[u8] {
+    /// The encoded key of a row.
+    pub fn get(&self, row: usize) -> &[u8] {
         match &self.0 {
             Some(rows) => rows.row(row).data(),
             None => &[],

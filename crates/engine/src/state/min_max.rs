@@ -184,9 +184,7 @@ impl Accumulator for RowMinMax {
     fn merge(&mut self, state: &[ArrayRef], groups: &[u32]) -> Result<()> {
         let input = Input {
             values: Some(&state[0]),
-            rows: None,
-            filter: None,
-            run: None,
+            ..Input::default()
         };
         self.take(&input, &state[0], groups)
     }

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, StringArray,
+    StructArray,
 };
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
+use millstream_core::expr::Literal;
 use millstream_core::plan::{AggregateCall, AggregateFunction};
+use millstream_core::types;
 
 use super::*;
 
@@ -16,6 +19,7 @@ fn call(function: AggregateFunction, distinct: bool, data_type: &DataType) -> Ag
     AggregateCall {
         function,
         argument: Some(0),
+        parameters: vec![],
         filter: None,
         distinct,
         data_type: data_type.clone(),
@@ -60,13 +64,23 @@ fn made(call: &AggregateCall, column: &ArrayRef) -> Box<dyn Accumulator> {
     made
 }
 
+/// Rows 0 to 11 in the order 0, 5, 10, 3, 8 …
+fn order() -> ArrayRef {
+    OrderKey::column((0..12).map(|row| OrderKey {
+        time: row * 7 % 5,
+        split: 0,
+        place: row.unsigned_abs(),
+    }))
+}
+
 fn update(accumulator: &mut dyn Accumulator, column: &ArrayRef, rows: &[u32]) {
     let groups: Vec<u32> = rows.iter().map(|row| row % 2).collect();
+    let order = order();
     let input = Input {
         values: Some(column),
         rows: Some(rows),
-        filter: None,
-        run: None,
+        order: Some(&order),
+        ..Input::default()
     };
     accumulator.update(&input, &groups).unwrap();
 }
@@ -105,19 +119,128 @@ fn check(call: &AggregateCall, column: &ArrayRef) {
 
 #[test]
 fn state_can_be_merged_and_restored() {
-    use AggregateFunction::{Avg, Count, Max, Min, Sum};
+    use AggregateFunction::{
+        ApproxCountDistinct, ArrayAgg, Avg, Collect, Count, FirstValue, LastValue, ListAgg, Max,
+        Min, Percentile, StddevSamp, Sum, VarPop,
+    };
     for column in &columns() {
         let data_type = column.data_type();
+        let made_of = |function, distinct, data_type: &DataType, parameters: &[Literal]| {
+            let call = AggregateCall {
+                parameters: parameters.to_vec(),
+                ..call(function, distinct, data_type)
+            };
+            check(&call, column);
+        };
         for distinct in [false, true] {
-            check(&call(Count, distinct, &DataType::Int64), column);
-            check(&call(Min, distinct, data_type), column);
-            check(&call(Max, distinct, data_type), column);
-            if *data_type != DataType::Utf8 {
-                check(&call(Sum, distinct, data_type), column);
-                check(&call(Avg, distinct, data_type), column);
+            for function in [Count, ApproxCountDistinct] {
+                made_of(function, distinct, &DataType::Int64, &[]);
+            }
+            for function in [Min, Max, FirstValue, LastValue] {
+                made_of(function, distinct, data_type, &[]);
+            }
+            let arrays = types::array(data_type.clone());
+            made_of(ArrayAgg, distinct, &arrays, &[Literal::Boolean(distinct)]);
+            let maps = types::map(data_type.clone(), DataType::Int32);
+            made_of(Collect, distinct, &maps, &[]);
+            if *data_type == DataType::Utf8 {
+                let separator = Literal::String("-".into());
+                made_of(ListAgg, distinct, data_type, &[separator]);
+            } else {
+                for function in [Sum, Avg, VarPop, StddevSamp] {
+                    made_of(function, distinct, data_type, &[]);
+                }
+            }
+            if *data_type == DataType::Float64 {
+                made_of(Percentile, distinct, data_type, &[Literal::Float(0.3)]);
             }
         }
     }
+}
+
+/// Calls of one group, shown as text.
+fn check_text(call: &AggregateCall, column: &ArrayRef, expected: &str) {
+    let mut made = accumulator(call, Some(column.data_type())).unwrap();
+    made.resize(1);
+    let order = order().slice(0, column.len());
+    let input = Input {
+        values: Some(column),
+        order: Some(&order),
+        ..Input::default()
+    };
+    made.update(&input, &vec![0; column.len()]).unwrap();
+    let found = made.finish(&[0]).unwrap();
+    assert_eq!(found.data_type(), &call.data_type);
+    let found = arrow::util::display::array_value_to_string(&found, 0).unwrap();
+    assert_eq!(found, expected, "{call:?}");
+}
+
+#[test]
+fn ordered_aggregates_follow_the_order_keys() {
+    use AggregateFunction::{ArrayAgg, FirstValue, LastValue, ListAgg};
+    // In order: row 0, 3 (times 0 and 1), 1 (time 2), 4 (3), 2 (4).
+    let values = [None, Some("b"), Some("c"), Some("a"), Some("b")];
+    let column: ArrayRef = Arc::new(StringArray::from(values.to_vec()));
+    let check = |function, distinct, data_type: &DataType, parameter: Option<Literal>, expected| {
+        let call = AggregateCall {
+            parameters: parameter.into_iter().collect(),
+            ..call(function, distinct, data_type)
+        };
+        check_text(&call, &column, expected);
+    };
+    let text = DataType::Utf8;
+    let arrays = types::array(DataType::Utf8);
+    let separator = Some(Literal::String(", ".into()));
+    check(FirstValue, false, &text, None, "a");
+    check(LastValue, false, &text, None, "c");
+    check(ListAgg, false, &text, separator.clone(), "a, b, b, c");
+    check(ListAgg, true, &text, separator, "a, b, c");
+    check(ArrayAgg, false, &arrays, None, "[, a, b, b, c]");
+    check(
+        ArrayAgg,
+        true,
+        &arrays,
+        Some(Literal::Boolean(true)),
+        "[a, b, c]",
+    );
+}
+
+#[test]
+fn multisets_count_and_percentiles_interpolate() {
+    use AggregateFunction::{Collect, Percentile};
+    let words: ArrayRef = Arc::new(StringArray::from(vec![
+        Some("x"),
+        None,
+        Some("a"),
+        Some("x"),
+    ]));
+    let maps = types::map(DataType::Utf8, DataType::Int32);
+    check_text(&call(Collect, false, &maps), &words, "{a: 1, x: 2}");
+    check_text(&call(Collect, true, &maps), &words, "{a: 1, x: 1}");
+
+    let numbers: ArrayRef = Arc::new(Float64Array::from(vec![40.0, 10.0, 20.0, 30.0, 10.0]));
+    let at = |percentages: &[f64], data_type: &DataType| AggregateCall {
+        parameters: percentages.iter().map(|p| Literal::Float(*p)).collect(),
+        ..call(Percentile, false, data_type)
+    };
+    // 10, 10, 20, 30, 40: position 4 * p.
+    let double = DataType::Float64;
+    check_text(&at(&[0.5], &double), &numbers, "20.0");
+    check_text(&at(&[0.9], &double), &numbers, "36.0");
+    check_text(&at(&[0.1], &double), &numbers, "10.0");
+    let both = at(&[1.0, 0.0], &types::array(double.clone()));
+    check_text(&both, &numbers, "[40.0, 10.0]");
+
+    // 1 twice, 5 once, 9 not at all: 1, 1, 5.
+    let fields = vec![
+        Field::new("value", DataType::Float64, true),
+        Field::new("frequency", DataType::Int64, true),
+    ];
+    let values: ArrayRef = Arc::new(Float64Array::from(vec![5.0, 1.0, 9.0, 9.0, 9.0]));
+    let weights = Int64Array::from(vec![Some(1), Some(2), Some(0), None, Some(-1)]);
+    let columns = vec![values, Arc::new(weights)];
+    let rows: ArrayRef = Arc::new(StructArray::new(fields.into(), columns, None));
+    check_text(&at(&[0.75], &double), &rows, "3.0");
 }
 
 #[test]
@@ -128,9 +251,7 @@ fn results_are_flinks() {
         let groups = [0, 0, 1, 2];
         let input = Input {
             values: Some(&column),
-            rows: None,
-            filter: None,
-            run: None,
+            ..Input::default()
         };
         made.update(&input, &groups).unwrap();
         results(&*made)
@@ -162,9 +283,8 @@ fn a_filter_lets_through_what_is_true() {
     );
     let input = Input {
         values: Some(&column),
-        rows: None,
         filter: Some(&filter),
-        run: None,
+        ..Input::default()
     };
     made.update(&input, &[0, 0, 0]).unwrap();
     let expected: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, None]));
@@ -180,9 +300,7 @@ fn integers_wrap_as_in_java() {
     );
     let input = Input {
         values: Some(&column),
-        rows: None,
-        filter: None,
-        run: None,
+        ..Input::default()
     };
     made.update(&input, &[0, 0]).unwrap();
     let expected: ArrayRef = Arc::new(Int32Array::from(vec![Some(i32::MIN), None, None]));

@@ -90,10 +90,15 @@ impl Pane {
                 .filter
                 .map(|filter| take(filter, few, None))
                 .transpose()?;
+            let order = input
+                .order
+                .map(|order| take(order, few, None))
+                .transpose()?;
             let input = Input {
                 values: values.as_ref(),
                 rows: None,
                 filter: filter.as_ref().map(|filter| filter.as_boolean()),
+                order: order.as_ref(),
                 run,
             };
             accumulator.update(&input, scratch)?;

@@ -317,6 +317,7 @@ mod tests {
         let call = |function, argument, distinct| AggregateCall {
             function,
             argument,
+            parameters: vec![],
             filter: None,
             distinct,
             data_type: DataType::Int64,

@@ -145,6 +145,7 @@ fn aggregate() -> WindowAggregate {
     let count = |argument, distinct| AggregateCall {
         function: AggregateFunction::Count,
         argument,
+        parameters: vec![],
         filter: None,
         distinct,
         data_type: DataType::Int64,

@@ -5,17 +5,20 @@
 //! then turns the whole expression into one over the rows that the aggregate puts out: keys,
 //! window columns and calls by their position there, anything else is an error.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use millstream_core::expr::{BinaryOp, Expr, ExprKind, Literal};
 use millstream_core::plan::AggregateFunction;
-use millstream_core::types::sql_name;
-use sqlparser::ast::{self, DuplicateTreatment, FunctionArg, FunctionArgExpr, FunctionArguments};
+use millstream_core::types::{array, map, sql_name};
+use sqlparser::ast::{
+    self, DuplicateTreatment, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, NullTreatment,
+};
 
 use crate::diagnostic::{Fault, Place, Result};
 use crate::expr::{ExprBinder, call};
-use crate::functions::check_count;
+use crate::functions::{Argument, check_count};
 use crate::scope::Role;
-use crate::types::{avg_type, is_comparable, is_number, sum_type};
+use crate::types::{avg_type, convert, is_comparable, is_integer, is_number, sum_type};
 
 /// Columns from here on are aggregate calls.
 pub(crate) const CALLS: usize = 1 << 20;
@@ -31,6 +34,8 @@ pub(crate) struct BoundAggregate {
     pub function: AggregateFunction,
     /// Its argument; none for `COUNT(*)`.
     pub argument: Option<Expr>,
+    /// Its constant arguments.
+    pub parameters: Vec<Literal>,
     /// `FILTER (WHERE …)`
     pub filter: Option<Expr>,
     /// `DISTINCT`
@@ -74,15 +79,34 @@ impl BoundAggregate {
     }
 }
 
+/// Names of aggregate functions.
+pub(crate) const NAMES: &[(&str, AggregateFunction)] = {
+    use AggregateFunction as F;
+    &[
+        ("COUNT", F::Count),
+        ("SUM", F::Sum),
+        ("MIN", F::Min),
+        ("MAX", F::Max),
+        ("AVG", F::Avg),
+        ("VAR_POP", F::VarPop),
+        ("VAR_SAMP", F::VarSamp),
+        ("VARIANCE", F::VarSamp),
+        ("STDDEV_POP", F::StddevPop),
+        ("STDDEV_SAMP", F::StddevSamp),
+        ("STDDEV", F::StddevSamp),
+        ("FIRST_VALUE", F::FirstValue),
+        ("LAST_VALUE", F::LastValue),
+        ("LISTAGG", F::ListAgg),
+        ("ARRAY_AGG", F::ArrayAgg),
+        ("COLLECT", F::Collect),
+        ("APPROX_COUNT_DISTINCT", F::ApproxCountDistinct),
+        ("PERCENTILE", F::Percentile),
+    ]
+};
+
 fn function(name: &str) -> Option<AggregateFunction> {
-    Some(match name {
-        "COUNT" => AggregateFunction::Count,
-        "SUM" => AggregateFunction::Sum,
-        "MIN" => AggregateFunction::Min,
-        "MAX" => AggregateFunction::Max,
-        "AVG" => AggregateFunction::Avg,
-        _ => return None,
-    })
+    let found = NAMES.iter().find(|(known, _)| *known == name);
+    found.map(|(_, function)| *function)
 }
 
 /// Whether `name` (in upper case) is an aggregate function.
@@ -103,22 +127,40 @@ impl ExprBinder<'_> {
             return Err(Fault::at(place, message));
         }
         let function = function(name).expect("checked by the caller");
-        let (distinct, argument) = self.aggregate_argument(name, call, place)?;
+        let arguments = self.aggregate_arguments(name, call, place)?;
         let filter = match &call.filter {
             Some(filter) => Some(self.inner("FILTER").condition(filter)?),
             None => None,
         };
+        let mut distinct = arguments.distinct;
+        let (argument, parameters) = match function {
+            AggregateFunction::ListAgg => list_parameters(arguments.bound)?,
+            AggregateFunction::Percentile => self.percentages(arguments, place)?,
+            AggregateFunction::ArrayAgg => {
+                let ignored = vec![Literal::Boolean(arguments.ignores_nulls)];
+                (arguments.argument(), ignored)
+            }
+            _ => (arguments.argument(), vec![]),
+        };
         let data_type = result_type(function, argument.as_ref(), place)?;
+        let data_type = match (function, call_is_array(call)) {
+            (AggregateFunction::Percentile, true) => array(data_type),
+            _ => data_type,
+        };
         // Every constant but NULL counts each row.
         let constant = |expr: &Expr| matches!(&expr.kind, ExprKind::Literal(literal) if *literal != Literal::Null);
         let counts_rows = function == AggregateFunction::Count && !distinct;
         let argument = argument.filter(|expr| !(counts_rows && constant(expr)));
-        let extreme = matches!(function, AggregateFunction::Min | AggregateFunction::Max);
+        if distinct && function == AggregateFunction::LastValue {
+            return Err(Fault::unsupported(place, "`LAST_VALUE(DISTINCT …)` is"));
+        }
+        distinct &= !comes_out_the_same(function);
         let bound = BoundAggregate {
             function,
             argument,
+            parameters,
             filter,
-            distinct: distinct && !extreme,
+            distinct,
             data_type,
         };
         let aggregates = self.aggregates.as_mut().expect("checked above");
@@ -132,37 +174,107 @@ impl ExprBinder<'_> {
         binder
     }
 
-    fn aggregate_argument(
+    fn aggregate_arguments<'c>(
         &mut self,
         name: &str,
-        function: &ast::Function,
+        function: &'c ast::Function,
         place: Place,
-    ) -> Result<(bool, Option<Expr>)> {
+    ) -> Result<Arguments<'c>> {
         let FunctionArguments::List(list) = &function.args else {
             return Err(Fault::at(place, format!("`{name}` without an argument")));
         };
-        if let Some(clause) = list.clauses.first() {
-            return Err(Fault::unsupported(
-                place,
-                format!("`{clause}` in a call is"),
-            ));
-        }
+        let ignores_nulls = null_treatment(name, function, place)?;
         let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
-        check_count(name, place, list.args.len(), (1, 1))?;
-        match &list.args[0] {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
-                let argument = self
-                    .inner("the argument of an aggregate function")
-                    .bind(expr)?;
-                Ok((distinct, Some(argument)))
+        let count = match name {
+            "LISTAGG" => (1, 2),
+            "PERCENTILE" => (2, 3),
+            _ => (1, 1),
+        };
+        check_count(name, place, list.args.len(), count)?;
+        let mut arguments = Arguments {
+            distinct,
+            ignores_nulls,
+            exprs: vec![],
+            bound: vec![],
+        };
+        for (position, arg) in list.args.iter().enumerate() {
+            match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
+                    let mut inner = self.inner("the argument of an aggregate function");
+                    let place = inner.place(expr);
+                    // Percentages are constants with a grammar of their own.
+                    if (name, position) != ("PERCENTILE", 1) {
+                        let expr = inner.bind(expr)?;
+                        arguments.bound.push(Argument { expr, place });
+                    }
+                    arguments.exprs.push(expr);
+                }
+                FunctionArg::Unnamed(_) if name == "COUNT" && !distinct => {}
+                FunctionArg::Unnamed(_) => {
+                    return Err(Fault::at(place, format!("`*` in `{name}`")));
+                }
+                _ => {
+                    let what = format!("a named argument of `{name}` is");
+                    return Err(Fault::unsupported(place, what));
+                }
             }
-            FunctionArg::Unnamed(_) if name == "COUNT" && !distinct => Ok((false, None)),
-            FunctionArg::Unnamed(_) => Err(Fault::at(place, format!("`*` in `{name}`"))),
-            _ => Err(Fault::unsupported(
-                place,
-                format!("a named argument of `{name}` is"),
-            )),
         }
+        Ok(arguments)
+    }
+
+    /// The value, or the value and how often it counts as one row, and the percentages.
+    fn percentages(
+        &mut self,
+        arguments: Arguments<'_>,
+        place: Place,
+    ) -> Result<(Option<Expr>, Vec<Literal>)> {
+        let mut percentages = vec![];
+        let elements = match arguments.exprs[1] {
+            ast::Expr::Array(array) => array.elem.iter().collect(),
+            single => vec![single],
+        };
+        for element in elements {
+            let place = self.place(element);
+            let bound = self
+                .inner("the argument of an aggregate function")
+                .bind(element)?;
+            match convert(bound, &DataType::Float64).kind {
+                ExprKind::Literal(Literal::Float(share)) if (0.0..=1.0).contains(&share) => {
+                    percentages.push(Literal::Float(share));
+                }
+                _ => {
+                    let message = format!(
+                        "argument 2 of `PERCENTILE`: found `{element}`, expected a constant from 0 to 1"
+                    );
+                    return Err(Fault::at(place, message));
+                }
+            }
+        }
+        if percentages.is_empty() {
+            let message = "argument 2 of `PERCENTILE`: found an empty array";
+            return Err(Fault::at(place, message));
+        }
+        let distinct = arguments.distinct;
+        let mut bound = arguments.bound.into_iter();
+        let value = bound.next().expect("counted");
+        check_kind(&value, ("PERCENTILE", 1), is_number, "a number")?;
+        let value = convert(value.expr, &DataType::Float64);
+        let Some(frequency) = bound.next() else {
+            return Ok((Some(value), percentages));
+        };
+        if distinct {
+            let what = "`PERCENTILE(DISTINCT …)` with frequencies is";
+            return Err(Fault::unsupported(place, what));
+        }
+        check_kind(&frequency, ("PERCENTILE", 3), is_integer, "BIGINT")?;
+        let frequency = convert(frequency.expr, &DataType::Int64);
+        let fields = vec![
+            Field::new("value", DataType::Float64, true),
+            Field::new("frequency", DataType::Int64, true),
+        ];
+        let data_type = DataType::Struct(fields.into());
+        let row = Expr::call("ROW", vec![value, frequency], data_type);
+        Ok((Some(row), percentages))
     }
 
     /// `GROUPING(key)` is 1 where the key is not in the grouping set; `GROUPING_ID(a, b)` has a bit
@@ -224,11 +336,110 @@ fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
     Expr::binary(op, left, right, DataType::Int64)
 }
 
+/// What stands in the parentheses of an aggregate call.
+struct Arguments<'a> {
+    distinct: bool,
+    ignores_nulls: bool,
+    exprs: Vec<&'a ast::Expr>,
+    /// The arguments that are values, bound.
+    bound: Vec<Argument>,
+}
+
+impl Arguments<'_> {
+    /// The only argument; none for `*`.
+    fn argument(self) -> Option<Expr> {
+        self.bound.into_iter().next().map(|argument| argument.expr)
+    }
+}
+
+/// Whether DISTINCT changes nothing.
+fn comes_out_the_same(function: AggregateFunction) -> bool {
+    use AggregateFunction as F;
+    matches!(
+        function,
+        F::Min | F::Max | F::FirstValue | F::ApproxCountDistinct
+    )
+}
+
+/// Whether the second argument is written `ARRAY[…]`.
+fn call_is_array(call: &ast::Function) -> bool {
+    let FunctionArguments::List(list) = &call.args else {
+        return false;
+    };
+    matches!(
+        list.args.get(1),
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(
+            ast::Expr::Array(_)
+        )))
+    )
+}
+
+/// Whether nulls are left out: `ARRAY_AGG(x IGNORE NULLS)`. Other functions take no such clause, and
+/// none takes another one.
+fn null_treatment(name: &str, function: &ast::Function, place: Place) -> Result<bool> {
+    let mut treatment = function.null_treatment;
+    if let FunctionArguments::List(list) = &function.args {
+        for clause in &list.clauses {
+            match clause {
+                FunctionArgumentClause::IgnoreOrRespectNulls(inner) if treatment.is_none() => {
+                    treatment = Some(*inner);
+                }
+                _ => {
+                    let what = format!("`{clause}` in a call is");
+                    return Err(Fault::unsupported(place, what));
+                }
+            }
+        }
+    }
+    match treatment {
+        Some(clause) if name != "ARRAY_AGG" => {
+            let what = format!("`{clause}` of `{name}` is");
+            Err(Fault::unsupported(place, what))
+        }
+        treatment => Ok(treatment == Some(NullTreatment::IgnoreNulls)),
+    }
+}
+
+/// The text and its separator, by default a comma.
+fn list_parameters(bound: Vec<Argument>) -> Result<(Option<Expr>, Vec<Literal>)> {
+    let mut bound = bound.into_iter();
+    let text = bound.next().expect("counted");
+    let is_text = |found: &DataType| *found == DataType::Utf8;
+    check_kind(&text, ("LISTAGG", 1), is_text, "STRING")?;
+    let separator = match bound.next() {
+        None => Literal::String(",".to_owned()),
+        Some(separator) => match separator.expr.kind {
+            ExprKind::Literal(text @ Literal::String(_)) => text,
+            _ => {
+                let message = "argument 2 of `LISTAGG`: expected a constant string";
+                return Err(Fault::at(separator.place, message));
+            }
+        },
+    };
+    Ok((Some(text.expr), vec![separator]))
+}
+
+fn check_kind(
+    argument: &Argument,
+    (name, position): (&str, usize),
+    fits: impl Fn(&DataType) -> bool,
+    expected: &str,
+) -> Result<()> {
+    let found = &argument.expr.data_type;
+    if fits(found) {
+        return Ok(());
+    }
+    let found = sql_name(found);
+    let message = format!("argument {position} of `{name}`: found {found}, expected {expected}");
+    Err(Fault::at(argument.place, message))
+}
+
 fn result_type(
     function: AggregateFunction,
     argument: Option<&Expr>,
     place: Place,
 ) -> Result<DataType> {
+    use AggregateFunction as F;
     let Some(argument) = argument else {
         return Ok(DataType::Int64);
     };
@@ -240,18 +451,37 @@ fn result_type(
         );
         Fault::at(place, message)
     };
+    let is_interval = matches!(found, DataType::Duration(_));
+    let comparable = is_comparable(found) && !is_interval;
     match function {
         _ if *found == DataType::Null => Err(wrong("a typed value")),
-        AggregateFunction::Count if is_comparable(found) => Ok(DataType::Int64),
-        AggregateFunction::Sum if is_number(found) => Ok(sum_type(found)),
-        AggregateFunction::Avg if is_number(found) => Ok(avg_type(found)),
-        AggregateFunction::Min | AggregateFunction::Max
-            if is_comparable(found) && !matches!(found, DataType::Duration(_)) =>
-        {
-            Ok(found.clone())
+        F::Count if is_comparable(found) => Ok(DataType::Int64),
+        F::ApproxCountDistinct if comparable => Ok(DataType::Int64),
+        F::Sum if is_number(found) => Ok(sum_type(found)),
+        F::Avg | F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp if is_number(found) => {
+            Ok(avg_type(found))
         }
-        AggregateFunction::Sum | AggregateFunction::Avg => Err(wrong("a number")),
+        F::Min | F::Max if comparable => Ok(found.clone()),
+        F::FirstValue | F::LastValue if !is_interval && !has_map(found) => Ok(found.clone()),
+        F::ListAgg => Ok(DataType::Utf8),
+        F::ArrayAgg if !is_interval && !has_map(found) => Ok(array(found.clone())),
+        F::Collect if comparable => Ok(map(found.clone(), DataType::Int32)),
+        F::Percentile => Ok(DataType::Float64),
+        F::FirstValue | F::LastValue | F::ArrayAgg => Err(wrong("a value that is no MAP")),
+        F::Sum | F::Avg | F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp => {
+            Err(wrong("a number"))
+        }
         _ => Err(wrong("a value that can be compared")),
+    }
+}
+
+/// Whether it is or holds a MAP, which has no order to store it by.
+fn has_map(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Map(..) => true,
+        DataType::List(item) => has_map(item.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| has_map(field.data_type())),
+        _ => false,
     }
 }
 

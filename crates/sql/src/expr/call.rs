@@ -20,6 +20,12 @@ const UNITS: &[&str] = &[
 /// A function's name in upper case.
 pub(super) fn name(function: &ast::Function) -> Result<String> {
     let place = function.name.span().start;
+    if !function.within_group.is_empty() {
+        return Err(Fault::unsupported(place, "`WITHIN GROUP` is"));
+    }
+    if function.parameters != FunctionArguments::None {
+        return Err(Fault::unsupported(place, "a call with two lists is"));
+    }
     match function.name.0.as_slice() {
         [ast::ObjectNamePart::Identifier(name)] => Ok(name.value.to_uppercase()),
         _ => Err(Fault::unsupported(
@@ -32,6 +38,9 @@ pub(super) fn name(function: &ast::Function) -> Result<String> {
 /// The arguments of a function without `*`, names and clauses.
 pub(super) fn arguments<'a>(function: &'a ast::Function, name: &str) -> Result<Vec<&'a ast::Expr>> {
     let place = function.name.span().start;
+    if let Some(clause) = &function.null_treatment {
+        return Err(Fault::unsupported(place, format!("`{clause}` is")));
+    }
     let list = match &function.args {
         FunctionArguments::None => return Ok(vec![]),
         FunctionArguments::Subquery(_) => {
