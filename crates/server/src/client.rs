@@ -17,18 +17,21 @@ use crate::http::SqlRequest;
 /// Longest wait that a server can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
+/// A body that is longer is sent only once the server wants it, so that its refusal can be read.
+const ASK_BYTES_MIN: usize = 1 << 20;
+
 /// A client of one server.
 pub struct Client {
     agent: Agent,
 }
 
 /// What the server said to a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Posted {
     /// Durable; so many events.
     Accepted(u64),
-    /// Not taken; worth another try after this time.
-    Busy(Duration),
+    /// Not taken, for this reason; worth another try after this time.
+    Busy(Duration, String),
 }
 
 #[derive(Deserialize)]
@@ -67,7 +70,10 @@ impl Client {
     /// `InvalidInput` with the server's words when it refuses the batch; `Unavailable` when there
     /// is no answer.
     pub fn post_events(&self, url: &str, lines: &[u8]) -> Result<Posted> {
-        let request = self.agent.post(url).content_type("application/x-ndjson");
+        let mut request = self.agent.post(url).content_type("application/x-ndjson");
+        if lines.len() > ASK_BYTES_MIN {
+            request = request.header("expect", "100-continue");
+        }
         let mut response = request
             .send(lines)
             .map_err(|error| no_answer(url, &error))?;
@@ -77,7 +83,10 @@ impl Client {
                 let accepted = accepted.map_err(|error| no_answer(url, &error))?;
                 Ok(Posted::Accepted(accepted.count))
             }
-            429 | 503 => Ok(Posted::Busy(retry_after(&response))),
+            429 | 503 => {
+                let patience = retry_after(&response);
+                Ok(Posted::Busy(patience, refused(url, response).to_string()))
+            }
             _ => Err(refused(url, response)),
         }
     }
@@ -94,6 +103,7 @@ impl Client {
             200 => {}
             // What is wrong with the question is all that matters.
             400 => return Err(Error::invalid(detail(response))),
+            503 | 504 => return Err(Error::unavailable(detail(response))),
             _ => return Err(refused(&url, response)),
         }
         let body = response

@@ -13,6 +13,7 @@
 
 mod assets;
 mod collector;
+mod drain;
 mod health;
 mod live;
 mod openapi;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -70,6 +72,7 @@ pub fn router(state: Arc<AppState>) -> Router {
         .fallback(other)
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(drain::drain))
         .layer(TraceLayer::new_for_http())
         .with_state(state)
 }

@@ -152,14 +152,16 @@ pub fn run(arguments: &GenerateArguments, common: &CommonArguments) -> Outcome {
     let data_dir = config
         .data_dir
         .unwrap_or_else(|| PathBuf::from("millstream-data"));
-    let target = arguments.to.open(&data_dir, &env)?;
+    // The target last: opening it empties a file, and nothing may be wrong after that.
     let generator = ClickGenerator::new(options(arguments, env.now_ms()))?;
+    let target = arguments.to.open(&data_dir, &env)?;
     let mut run = Run {
         batch: Batch::default(),
         pace: Pace::new(arguments.rate, env.monotonic()),
         progress: Progress::new(env.clone(), None),
         total: Summary::default(),
         bytes: 0,
+        has_waited: false,
         env,
         signals,
         generator,
@@ -205,6 +207,8 @@ struct Run {
     progress: Progress,
     total: Summary,
     bytes: u64,
+    /// Whether it was said that the target is busy.
+    has_waited: bool,
 }
 
 impl Run {
@@ -252,7 +256,11 @@ impl Run {
             match self.target.send(&self.batch)? {
                 Sent::Done => return Ok(true),
                 Sent::NobodyReads => return Ok(false),
-                Sent::Busy(patience) => {
+                Sent::Busy(patience, reason) => {
+                    if !std::mem::replace(&mut self.has_waited, true) {
+                        self.progress.finish();
+                        say(&format!("not taken yet, trying again: {reason}"));
+                    }
                     if self.signals.wait(patience) {
                         return Ok(false);
                     }

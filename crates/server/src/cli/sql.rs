@@ -9,7 +9,7 @@ use millstream_connectors::hot_table::HotTables;
 use millstream_connectors::storage::DataDirectory;
 use millstream_core::storage::Storage;
 
-use super::{CommonArguments, Flags, Outcome, configure, print};
+use super::{CommonArguments, Failure, Flags, Outcome, configure, print};
 use crate::client::Client;
 use crate::config::Config;
 use crate::instance::runtime;
@@ -66,15 +66,24 @@ pub fn run(arguments: &SqlArguments, common: &CommonArguments) -> Outcome {
         .data_dir
         .clone()
         .unwrap_or_else(|| PathBuf::from("millstream-data"));
-    let server = arguments
-        .server
-        .clone()
-        .or_else(|| DataDirectory::server_of(&data_dir));
+    let server = arguments.server.as_deref().map(server_url).transpose()?;
+    let server = server.or_else(|| DataDirectory::server_of(&data_dir));
     let text = match server {
         Some(url) => ask_server(&url, arguments)?,
         None => ask_directory(&data_dir, &config, arguments)?,
     };
     print(&text)
+}
+
+/// `HOST:PORT` with or without `http://` as a URL.
+fn server_url(text: &str) -> Outcome<String> {
+    match text.split_once("://") {
+        None if !text.is_empty() => Ok(format!("http://{text}")),
+        Some(("http", rest)) if !rest.is_empty() => Ok(text.to_owned()),
+        _ => Err(Failure::usage(format!(
+            "--server: found `{text}`, expected HOST:PORT or http://HOST:PORT"
+        ))),
+    }
 }
 
 fn ask_server(url: &str, arguments: &SqlArguments) -> Outcome<String> {
@@ -99,5 +108,22 @@ fn formatted(result: &QueryResult, format: Format) -> millstream_core::Result<St
         Format::Table => to_table_text(result),
         Format::Json => to_json(result),
         Format::Csv => to_csv(result),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_a_host_and_a_port_or_a_url() {
+        for text in ["127.0.0.1:8080", "http://127.0.0.1:8080"] {
+            assert_eq!(server_url(text), Ok("http://127.0.0.1:8080".to_owned()));
+        }
+        let error = server_url("https://a:1").expect_err("it is no such URL");
+        let expected =
+            "error: --server: found `https://a:1`, expected HOST:PORT or http://HOST:PORT";
+        assert_eq!((error.to_string().as_str(), error.code()), (expected, 2));
+        assert!(server_url("").is_err() && server_url("http://").is_err());
     }
 }

@@ -40,6 +40,7 @@ pub struct Accepted {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 pub struct EventsQuery {
     /// The partition to append to; without it they are taken in turn.
     partition: Option<u32>,
@@ -131,7 +132,9 @@ fn body_kind(request: &Request) -> Result<BodyKind, Problem> {
         };
         Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!("found {found}, expected `application/json` or `application/x-ndjson`"),
+            format!(
+                "found {found}, expected `application/json` or `application/x-ndjson`, in UTF-8"
+            ),
         )
     })
 }

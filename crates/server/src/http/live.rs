@@ -36,6 +36,7 @@ const COMMITS_BEHIND_MAX: usize = 64;
 const SNAPSHOT_ROWS_MAX: usize = 10_000;
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 pub struct LiveQuery {
     /// Most rows of the snapshot; 100 unless given.
     limit: Option<usize>,

@@ -21,15 +21,32 @@ pub enum BodyKind {
 }
 
 impl BodyKind {
-    /// From a `Content-Type`; parameters such as `charset` are not looked at.
+    /// From a `Content-Type`; the text is UTF-8.
     pub fn of(content_type: &str) -> Option<Self> {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
+        if !is_utf8(content_type) {
+            return None;
+        }
         match essence.to_ascii_lowercase().as_str() {
             "application/json" => Some(Self::Json),
             "application/x-ndjson" | "application/jsonl" => Some(Self::Lines),
             _ => None,
         }
     }
+}
+
+/// Whether the `charset` of a `Content-Type` is UTF-8 (which has ASCII in it), or not told.
+pub fn is_utf8(content_type: &str) -> bool {
+    let parameters = content_type.split(';').skip(1);
+    let charsets = parameters.filter_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        let is_charset = name.trim().eq_ignore_ascii_case("charset");
+        is_charset.then(|| value.trim().trim_matches('"').to_ascii_lowercase())
+    });
+    let known = ["utf-8", "utf8", "us-ascii"];
+    charsets
+        .into_iter()
+        .all(|charset| known.contains(&&*charset))
 }
 
 /// The records of `body`, in order. `Err` says what is wrong with it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use millstream_core::types::sql_name;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
 use super::rows::rows_as_arrays;
+use super::split::is_utf8;
 use super::state::AppState;
 use crate::query::{QueryResult, to_csv, to_json, to_table_text};
 
@@ -52,6 +53,7 @@ pub struct SqlColumn {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 pub struct SqlQuery {
     /// `json` unless given.
     format: Option<AnswerFormat>,
@@ -81,6 +83,16 @@ enum AnswerFormat {
         (status = 200, content((SqlAnswer = "application/json"), (String = "text/csv"))),
         (status = 400, description = "what is wrong with the query", body = Problem,
             content_type = "application/problem+json"),
+        (status = 413, description = "the request is larger than 1 MiB", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 415, description = "wrong content type", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 500, description = "a damaged file, or a defect", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "storage gone; see Retry-After", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 504, description = "it took longer than `query.timeout`", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn post_sql(
@@ -90,7 +102,16 @@ pub async fn post_sql(
     request: Result<Json<SqlRequest>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let Query(format) = format.map_err(|e| Problem::new(e.status(), e.body_text()))?;
-    let Json(request) = request.map_err(|e| Problem::new(e.status(), e.body_text()))?;
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    if !content_type.is_none_or(is_utf8) {
+        let detail = "expected `application/json` in UTF-8";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
+    let Json(request) = request.map_err(|rejection| match rejection {
+        JsonRejection::JsonDataError(error) => Problem::bad_request(error.body_text()),
+        other => Problem::new(other.status(), other.body_text()),
+    })?;
     let accept = headers
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok());

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{
+    ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch, RecordBatchOptions,
+    StringArray,
+};
 use arrow::compute::cast;
 use arrow::csv;
-use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{
+    DataType, Field, Fields, Float32Type, Float64Type, IntervalUnit, Schema, SchemaRef, TimeUnit,
+};
 use arrow::json::WriterBuilder;
 use arrow::json::writer::JsonArray;
 use arrow::util::display::FormatOptions;
@@ -31,7 +36,11 @@ pub fn to_table_text(result: &QueryResult) -> Result<String> {
     } else {
         result.batches.as_slice()
     };
-    let table = pretty_format_batches_with_options(batches, &options)?;
+    let batches = batches
+        .iter()
+        .map(spell_infinity)
+        .collect::<Result<Vec<_>>>()?;
+    let table = pretty_format_batches_with_options(&batches, &options)?;
     let rows = result.rows();
     let noun = if rows == 1 { "row" } else { "rows" };
     let more = if result.truncated {
@@ -72,10 +81,48 @@ pub fn to_csv(result: &QueryResult) -> Result<String> {
     let empty = RecordBatch::new_empty(result.schema.clone());
     for batch in std::iter::once(&empty).chain(&result.batches) {
         writer
-            .write(batch)
+            .write(&spell_infinity(batch)?)
             .map_err(|error| Error::invalid(format!("as CSV: {error}")))?;
     }
     Ok(String::from_utf8(writer.into_inner()).expect("values are UTF-8"))
+}
+
+/// The same rows with `Infinity` and `-Infinity`, as SQL spells them, where Arrow would write
+/// `inf`.
+fn spell_infinity(batch: &RecordBatch) -> Result<RecordBatch> {
+    let (mut fields, mut columns) = (vec![], vec![]);
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        let is_infinite = match column.data_type() {
+            DataType::Float64 => has_infinite(column.as_primitive::<Float64Type>()),
+            DataType::Float32 => has_infinite(column.as_primitive::<Float32Type>()),
+            _ => false,
+        };
+        if is_infinite {
+            let texts = cast(column, &DataType::Utf8)?;
+            let spelled = texts.as_string::<i32>().iter().map(|text| match text {
+                Some("inf") => Some("Infinity"),
+                Some("-inf") => Some("-Infinity"),
+                other => other,
+            });
+            fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
+            columns.push(Arc::new(spelled.collect::<StringArray>()) as ArrayRef);
+        } else {
+            fields.push(field.clone());
+            columns.push(column.clone());
+        }
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let schema = Arc::new(Schema::new(fields));
+    Ok(RecordBatch::try_new_with_options(
+        schema, columns, &options,
+    )?)
+}
+
+fn has_infinite<T: ArrowPrimitiveType<Native: Into<f64>>>(column: &PrimitiveArray<T>) -> bool {
+    column
+        .iter()
+        .flatten()
+        .any(|value| value.into().is_infinite())
 }
 
 /// Turns batches of a query into types that Flink SQL has.
@@ -100,8 +147,7 @@ impl Plain {
         let columns = columns
             .map(|(column, field)| Ok(cast(column, field.data_type())?))
             .collect::<Result<Vec<_>>>()?;
-        let options =
-            arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(
             self.schema.clone(),
             columns,

@@ -276,6 +276,23 @@ fn answers_are_text_json_and_csv() {
 }
 
 #[test]
+fn infinity_is_spelled_as_in_sql() {
+    let sql = "SELECT x, CAST(x AS FLOAT) AS f FROM (VALUES (CAST('Infinity' AS DOUBLE)), \
+               (CAST('-Infinity' AS DOUBLE)), (CAST('NaN' AS DOUBLE)), (1.5), (NULL)) AS t(x)";
+    let lines = [
+        "x,f",
+        "Infinity,Infinity",
+        "-Infinity,-Infinity",
+        "NaN,NaN",
+        "1.5,1.5",
+        ",",
+    ];
+    check(sql, &lines);
+    let table = text(sql);
+    assert!(table.contains("| -Infinity | -Infinity |"), "{table}");
+}
+
+#[test]
 fn results_have_flinks_types() {
     let sql = "SELECT ROW_NUMBER() OVER (ORDER BY x) AS n, arrow_cast('a', 'Utf8View') AS v, NULL \
                AS nothing, INTERVAL '1' DAY AS i, arrow_cast('b', 'Dictionary(Int32, Utf8)') AS d, \

@@ -60,6 +60,12 @@ fn what_is_wrong_is_told() {
     run(&["--to", "a.jsonl"]).check(2, "expected --count or --duration");
     run(&["--to", "none/a.jsonl", "--count", "1"]).check(2, "none/a.jsonl");
     run(&["--to", "-", "--count", "1", "--bad-fraction", "2"]).check(2, "from 0 to 1");
+    let folder = folder.path();
+    super::support::write(folder, "kept.jsonl", "kept");
+    let both = ["--late-fraction", "0.7", "--bad-fraction", "0.7"];
+    run(&[&["--to", "kept.jsonl", "--count", "1"][..], &both].concat()).check(2, "fraction");
+    let kept = std::fs::read_to_string(folder.join("kept.jsonl"));
+    assert_eq!(kept.expect("it is there"), "kept");
     let nobody = "http://127.0.0.1:9";
     run(&["--to", nobody, "--count", "1"]).check(1, "no answer from http://127.0.0.1:9");
 }

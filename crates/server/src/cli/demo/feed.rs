@@ -117,7 +117,7 @@ impl Post {
                     self.accepted.fetch_add(count, Ordering::AcqRel);
                     return;
                 }
-                Ok(Posted::Busy(patience)) => patience,
+                Ok(Posted::Busy(patience, _)) => patience,
                 Err(error) => {
                     tracing::warn!(%error, "the generator gave up a batch");
                     self.is_stopped(RETRY_AFTER_ERROR);

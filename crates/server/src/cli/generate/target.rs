@@ -90,14 +90,14 @@ pub enum Target {
 }
 
 /// What became of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sent {
     /// It is there.
     Done,
     /// The reader of stdout has gone away, as `head` does: it has seen enough.
     NobodyReads,
-    /// It is not there; worth another try after this time.
-    Busy(Duration),
+    /// It is not there, for this reason; worth another try after this time.
+    Busy(Duration, String),
 }
 
 impl Target {
@@ -111,7 +111,7 @@ impl Target {
             },
             Self::Topic(topic) => topic.append(batch),
             Self::Http(client, url) => match client.post_events(url, &batch.lines)? {
-                Posted::Busy(patience) => Ok(Sent::Busy(patience)),
+                Posted::Busy(patience, reason) => Ok(Sent::Busy(patience, reason)),
                 Posted::Accepted(count) if count == batch.ends.len() as u64 => Ok(Sent::Done),
                 Posted::Accepted(count) => Err(Failure::runtime(format!(
                     "{url} took {count} events of {}",
@@ -170,7 +170,7 @@ impl TopicTarget {
         match self.topics.append(&self.topic, None, &records) {
             Ok(_) => Ok(Sent::Done),
             Err(error) if error.kind() == ErrorKind::Unavailable => {
-                Ok(Sent::Busy(Duration::from_millis(100)))
+                Ok(Sent::Busy(Duration::from_millis(100), error.to_string()))
             }
             Err(error) => Err(error.into()),
         }

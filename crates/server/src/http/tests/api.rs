@@ -177,16 +177,28 @@ async fn questions_that_cannot_be_answered_are_problems() {
     server
         .post("/api/v1/sql", json, "{\"sql\":\"x\"}")
         .await
-        .check_problem(422, "query");
+        .check_problem(400, "query");
+    server
+        .post("/api/v1/sql", "application/json; charset=utf-16", "{}")
+        .await
+        .check_problem(415, "UTF-8");
+    server
+        .get("/api/v1/tables/pages/live?limt=1")
+        .await
+        .check_problem(400, "limt");
     server
         .post("/api/v1/sql", "text/plain", "x")
         .await
         .check_problem(415, "");
     let body = json!({ "query": "SELECT 1" }).to_string();
     server
-        .post("/api/v1/sql?format=xml", json, body)
+        .post("/api/v1/sql?format=xml", json, body.clone())
         .await
         .check_problem(400, "xml");
+    server
+        .post("/api/v1/sql?formt=csv", json, body)
+        .await
+        .check_problem(400, "formt");
     server.get("/api/v1/sql").await.check_problem(405, "GET");
 }
 

@@ -1,3 +1,5 @@
+use std::io::{Read, Write};
+
 use serde_json::json;
 
 use super::*;
@@ -153,4 +155,64 @@ async fn a_full_disk_is_said_and_over_when_there_is_space() {
     assert_eq!(server.post(EVENTS, NDJSON, "{}").await.status, 200);
     assert_eq!(server.stored(), 2);
     assert_eq!(server.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_not_understood_is_refused() {
+    let server = TestServer::new();
+    let utf16 = "application/json; charset=UTF-16";
+    let answer = server.post(EVENTS, utf16, "{}").await;
+    answer.check_problem(415, "UTF-16");
+    let misspelled = format!("{EVENTS}?partitoin=1");
+    let answer = server.post(&misspelled, NDJSON, "{}").await;
+    answer.check_problem(400, "partitoin");
+    assert_eq!(server.stored(), 0);
+}
+
+/// Sends `head` and then `body` over a real connection to a real server; the status that comes.
+async fn status_over_tcp(head: &str, body: Vec<u8>) -> String {
+    let server = TestServer::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("there is a port");
+    let address = listener.local_addr().expect("it is bound");
+    let serve = axum::serve(listener, router(server.state.clone()));
+    let serving = tokio::spawn(async move { serve.await });
+    let head = format!("{head}\r\nhost: a\r\ncontent-type: {NDJSON}\r\n\r\n");
+    let talk = move || {
+        let mut stream = std::net::TcpStream::connect(address)?;
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(&body)?;
+        let mut status = [0; 12];
+        stream.read_exact(&mut status)?;
+        std::io::Result::Ok(String::from_utf8_lossy(&status).into_owned())
+    };
+    let status = tokio::task::spawn_blocking(talk).await.expect("no panic");
+    serving.abort();
+    status.expect("the answer can be read")
+}
+
+#[tokio::test]
+async fn a_refusal_can_be_read_by_a_client_that_is_still_sending() {
+    // More than what sockets buffer, so that it must be read by someone.
+    let length = 16 << 20;
+    let body = || vec![b'a'; length];
+    for (request, status) in [
+        ("POST /v1/events/nowhere", "404"),
+        ("POST /v1/events/web.clicks", "413"),
+        ("POST /nowhere", "404"),
+        ("DELETE /api/v1/sql", "405"),
+    ] {
+        let head = format!("{request} HTTP/1.1\r\ncontent-length: {length}");
+        let found = status_over_tcp(&head, body()).await;
+        assert_eq!(found, format!("HTTP/1.1 {status}"), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_before_it_sends_is_answered_at_once() {
+    let head =
+        "POST /v1/events/nowhere HTTP/1.1\r\ncontent-length: 16000000\r\nexpect: 100-continue";
+    assert_eq!(status_over_tcp(head, vec![]).await, "HTTP/1.1 404");
+    let head = "POST /v1/events/web.clicks HTTP/1.1\r\ncontent-length: 3\r\nexpect: 100-continue";
+    assert_eq!(status_over_tcp(head, vec![]).await, "HTTP/1.1 100");
 }
