@@ -6,7 +6,9 @@
 //! ```text
 //! topics/<topic>/topic.json                                   number of partitions, retention
 //! topics/<topic>/<partition>/<base offset, 20 digits>.log     segments
+//! topics/<topic>/<partition>/acknowledged                     where acknowledged records end
 //! topics/<topic>/<partition>/producers.json                   last epoch of each pipeline's sink
+//! topics/<topic>/<partition>/<segment>.cut-<position>         bytes that were cut off on a start
 //! ```
 //!
 //! All numbers are little endian, all checksums CRC-32 (IEEE). A **segment** is a header of 24
@@ -36,14 +38,15 @@
 //! | 48+p … | records: each a u32 length, then its bytes |
 //!
 //! Two checksums, because the offset is known only when the batch is written, by one thread, while
-//! the records are summed by the thread that appends. One append is split into batches of about
+//! the records are summed by the thread that appends. The layout of `acknowledged` is in
+//! `acknowledged.rs`; a partition without that file is one that an older version wrote. One append is split into batches of about
 //! 1 MiB, so readers need little memory; it takes effect as a whole.
 //!
 //! # Flow
 //!
 //! Appending: encode and sum, then queue at the partition. Whoever finds no writer at work becomes
-//! the writer of everything queued: one write after the other, **one fsync**, then all of them are
-//! acknowledged and become visible (`partition.rs`). Reading: a [`TopicReader`] goes from batch to
+//! the writer of everything queued: one write after the other, **one fsync**, an entry in
+//! `acknowledged`, then all of them are acknowledged and become visible (`partition.rs`). Reading: a [`TopicReader`] goes from batch to
 //! batch over what is acknowledged and never blocks (`reader.rs`).
 //!
 //! # Invariants
@@ -52,12 +55,15 @@
 //! 2. Offsets have no gaps and are never given twice for acknowledged records.
 //! 3. After a failed write or fsync the segment is cut to its acknowledged length and checked
 //!    before anything else is written.
-//! 4. On start, what follows the last sound batch is cut off only if it cannot have been
-//!    acknowledged: if a sound batch behind the damage says that it was durable, opening fails.
+//! 4. On start, what follows the last sound batch is cut off only if nothing says that it was
+//!    acknowledged: neither `acknowledged` nor a sound batch behind the damage. Otherwise opening
+//!    fails, and nothing is changed. What is cut is kept next to the segment: after a power failure
+//!    `acknowledged` may lag by a second, so the last batch may have been damaged, not torn.
 //! 5. An append of (producer, incarnation, epoch) happens once, across restarts and retention: the
 //!    producers are in the batches of the last segment and, for older ones, in `producers.json`,
 //!    which is written before a new segment begins.
 
+mod acknowledged;
 mod config;
 mod definition;
 mod format;

@@ -74,9 +74,10 @@ impl Instance {
                 move || {
                     jobs.sample();
                     metrics.upkeep();
+                    let synced = topics.sync_acknowledged();
                     let retention = topics.enforce_retention(env.now_ms());
                     tables.maintain(EventTime(env.now_ms()))?;
-                    retention.map(|_| ())
+                    retention.and(synced)
                 }
             };
             Background::every(&env, "upkeep", UPKEEP_PERIOD, tick)
@@ -153,6 +154,10 @@ impl Instance {
     /// Ends the upkeep and releases the directory.
     pub fn close(self) {
         self.upkeep.close();
+        // What cannot be synced now is durable in a while, or of no use any more.
+        if let Err(error) = self.topics.sync_acknowledged() {
+            tracing::warn!(%error, "cannot sync what the topics note as acknowledged");
+        }
     }
 }
 

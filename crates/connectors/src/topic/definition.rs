@@ -1,12 +1,21 @@
-//! What a topic is: its name, its number of partitions, its retention. Kept in `topic.json`.
+//! What a topic is: its name, its number of partitions, its retention. Kept in `topic.json`:
+//!
+//! ```text
+//! {"format":2,"crc32":1234,"topic":{"partitions":2,"retention_ms":null,"retention_bytes":null}}
+//! ```
+//!
+//! The checksum is that of the text of `topic`. Format 1 had its fields beside `format` and no
+//! checksum; it is still read.
 
 use millstream_core::{Error, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// As in Kafka, so that a file name is never too long.
 const NAME_BYTES_MAX: usize = 249;
 pub(super) const PARTITIONS_MAX: u32 = 4096;
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+const FORMAT_WITHOUT_CHECKSUM: u32 = 1;
 
 /// How a topic is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,24 +51,26 @@ impl TopicOptions {
 
     /// As `topic.json`.
     pub(super) fn to_json(self) -> Result<Vec<u8>> {
+        let bug = |error: serde_json::Error| Error::bug(error.to_string());
         let definition = Definition {
-            format: FORMAT,
             partitions: self.partitions,
             retention_ms: self.retention_ms,
             retention_bytes: self.retention_bytes,
         };
-        serde_json::to_vec(&definition).map_err(|e| Error::bug(e.to_string()))
+        let topic = serde_json::value::to_raw_value(&definition).map_err(bug)?;
+        let file = DefinitionFile {
+            format: FORMAT,
+            crc32: crc32fast::hash(topic.get().as_bytes()),
+            topic,
+        };
+        serde_json::to_vec(&file).map_err(bug)
     }
 
-    /// From `topic.json` at `path`.
+    /// From `topic.json` at `path`. `Corrupt` if it is damaged.
     pub(super) fn from_json(path: &str, bytes: &[u8]) -> Result<Self> {
         let damaged = |why: String| Error::corrupt(format!("`{path}`: {why}"));
-        let definition: Definition =
-            serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
-        if definition.format != FORMAT {
-            let found = definition.format;
-            return Err(damaged(format!("found format {found}, expected {FORMAT}")));
-        }
+        let definition = Definition::parse(bytes)
+            .map_err(|why| damaged(format!("{why}; restore it from a backup")))?;
         let options = Self {
             partitions: definition.partitions,
             retention_ms: definition.retention_ms,
@@ -70,12 +81,64 @@ impl TopicOptions {
     }
 }
 
+/// `topic.json`.
 #[derive(Serialize, Deserialize)]
-struct Definition {
+#[serde(deny_unknown_fields)]
+struct DefinitionFile {
     format: u32,
+    crc32: u32,
+    topic: Box<RawValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Definition {
     partitions: u32,
     retention_ms: Option<u64>,
     retention_bytes: Option<u64>,
+}
+
+/// Format 1.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DefinitionWithoutChecksum {
+    #[serde(rename = "format")]
+    _format: u32,
+    partitions: u32,
+    retention_ms: Option<u64>,
+    retention_bytes: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+impl Definition {
+    /// The error says what is wrong.
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let text = |error: serde_json::Error| error.to_string();
+        let Format { format } = serde_json::from_slice(bytes).map_err(text)?;
+        match format {
+            FORMAT => {
+                let file: DefinitionFile = serde_json::from_slice(bytes).map_err(text)?;
+                let topic = file.topic.get();
+                if crc32fast::hash(topic.as_bytes()) != file.crc32 {
+                    return Err("the checksum is wrong".to_owned());
+                }
+                serde_json::from_str(topic).map_err(text)
+            }
+            FORMAT_WITHOUT_CHECKSUM => {
+                let old: DefinitionWithoutChecksum = serde_json::from_slice(bytes).map_err(text)?;
+                Ok(Self {
+                    partitions: old.partitions,
+                    retention_ms: old.retention_ms,
+                    retention_bytes: old.retention_bytes,
+                })
+            }
+            other => Err(format!("found format {other}, expected {FORMAT}")),
+        }
+    }
 }
 
 /// `InvalidInput` unless `name` is a topic's name as Kafka has it.
@@ -128,12 +191,38 @@ mod tests {
         for text in [
             "",
             "{}",
-            r#"{"format":2,"partitions":1}"#,
+            r#"{"format":3,"partitions":1}"#,
             r#"{"format":1,"partitions":0}"#,
+            r#"{"format":1,"partitions":1,"crc32":5}"#,
         ] {
             let error = TopicOptions::from_json("t/topic.json", text.as_bytes()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt);
             assert!(error.to_string().starts_with("`t/topic.json`: "), "{error}");
         }
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_definition_is_found() {
+        let options = TopicOptions {
+            retention_ms: Some(86_400_000),
+            ..TopicOptions::partitions(2)
+        };
+        let json = options.to_json().unwrap();
+        for bit in 0..json.len() * 8 {
+            let mut damaged = json.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let found = TopicOptions::from_json("t/topic.json", &damaged);
+            assert!(found.is_err(), "{}", String::from_utf8_lossy(&damaged));
+        }
+    }
+
+    #[test]
+    fn a_definition_of_an_older_version_is_read() {
+        let json = br#"{"format":1,"partitions":3,"retention_ms":5,"retention_bytes":null}"#;
+        let expected = TopicOptions {
+            retention_ms: Some(5),
+            ..TopicOptions::partitions(3)
+        };
+        assert_eq!(TopicOptions::from_json("p", json).unwrap(), expected);
     }
 }

@@ -8,12 +8,14 @@
 //! INVARIANT: [`View`] changes only after an fsync: readers see what is acknowledged, nothing else.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use millstream_core::env::Env;
 use millstream_core::storage::Storage;
 use millstream_core::{Error, Offset, Result};
 
+use super::acknowledged::{AcknowledgedFile, acknowledged_path};
 use super::producer::{Mark, Producers};
 use super::recovery::recover;
 use super::segment::Segment;
@@ -27,11 +29,15 @@ const ROUND_BYTES: usize = 16 << 20;
 pub(super) struct Partition {
     /// `topic-partition`, for messages and as the split's name.
     pub name: String,
+    /// Ends in `/`.
+    folder: String,
     storage: Arc<dyn Storage>,
     env: Arc<dyn Env>,
     state: Mutex<State>,
     /// A round has ended.
     changed: Condvar,
+    /// Up to where the file `acknowledged` was synced.
+    synced: AtomicU64,
 }
 
 struct State {
@@ -105,6 +111,8 @@ impl Partition {
         };
         Ok(Self {
             name,
+            folder: folder.to_owned(),
+            synced: AtomicU64::new(recovered.next),
             storage,
             env,
             state: Mutex::new(state),
@@ -171,7 +179,7 @@ impl Partition {
     }
 
     /// The segment that holds `offset`, which is acknowledged. `InvalidInput` if retention has
-    /// removed it, or if it was never there.
+    /// removed it, `Corrupt` if the log ends before it.
     pub fn segment_of(&self, offset: u64) -> Result<Arc<Segment>> {
         let state = self.state();
         self.check_offset(&state.view, offset)?;
@@ -180,7 +188,8 @@ impl Partition {
         segment.ok_or_else(|| Error::bug(format!("no segment of `{}` has {offset}", self.name)))
     }
 
-    /// `InvalidInput` if reading cannot go on at `offset`.
+    /// An error if reading cannot go on at `offset`: `InvalidInput` if retention has removed it,
+    /// `Corrupt` if the log ends before it.
     pub fn check_readable(&self, offset: u64) -> Result<()> {
         self.check_offset(&self.state().view, offset)
     }
@@ -189,12 +198,18 @@ impl Partition {
         let (name, start, end) = (&self.name, view.start(), view.end);
         if offset < start {
             return Err(Error::invalid(format!(
-                "offset {offset} of `{name}` is gone: the log begins at {start} (retention)"
+                "offset {offset} of `{name}` is gone: retention has removed it, and the log begins \
+                 at {start}; under a new `pipeline.name` a pipeline begins again, where \
+                 `scan.startup.mode` says"
             )));
         }
         if offset > end {
-            return Err(Error::invalid(format!(
-                "offset {offset} of `{name}` does not exist: the log ends at {end}"
+            let folder = &self.folder;
+            return Err(Error::corrupt(format!(
+                "offset {offset} of `{name}` does not exist: the log ends at {end}, so records \
+                 that were read before are missing: `{folder}` was damaged, removed or replaced; \
+                 restore it from a backup, or go on from an epoch that had read no further with \
+                 `run --from-epoch`, or begin again under a new `pipeline.name`"
             )));
         }
         Ok(())
@@ -247,9 +262,24 @@ impl Partition {
             // found on start and removed then.
             self.state().view.segments.remove(&oldest.base);
             self.storage.delete(&oldest.path)?;
+            // What was once cut off its end.
+            for kept in self.storage.list(&oldest.path)? {
+                self.storage.delete(&kept)?;
+            }
             removed += oldest.length();
         }
         Ok(removed)
+    }
+
+    /// Makes durable what is noted as acknowledged, if that has changed since the last time.
+    pub fn sync_acknowledged(&self) -> Result<()> {
+        let (_, end) = self.range();
+        if self.synced.load(Ordering::Relaxed) == end {
+            return Ok(());
+        }
+        AcknowledgedFile::sync(&*self.storage, &acknowledged_path(&self.folder))?;
+        self.synced.store(end, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Appends that wait for a writer.

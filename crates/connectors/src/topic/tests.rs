@@ -1,5 +1,6 @@
 //! The topic log as its callers see it, on storage that crashes and fails.
 
+mod acknowledged;
 mod connector;
 mod durability;
 mod failures;

@@ -4,6 +4,8 @@
 //! INVARIANT: `durable` bytes of the active segment, and `next`, are what is acknowledged. A round
 //! that fails leaves the writer suspect: before it writes again, the file is cut back to `durable`
 //! bytes, synced, and every batch in it checked.
+//! INVARIANT: what is acknowledged was noted as such (`acknowledged.rs`), and what is noted is on the
+//! disk: an entry in doubt is settled before the file is cut back.
 //! INVARIANT: a new segment begins only at the start of a round, when all before it is synced.
 
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use std::sync::Arc;
 use millstream_core::storage::{AppendFile, Storage};
 use millstream_core::{Error, Result};
 
+use super::acknowledged::{Acknowledged, AcknowledgedFile};
 use super::format::segment_header;
 use super::producer::{ProducerEpoch, Producers};
 use super::record_set::EncodedBatch;
@@ -60,6 +63,7 @@ pub(super) struct Writer {
     next: u64,
     producers: Producers,
     saved_producers: Producers,
+    acknowledged: AcknowledgedFile,
 }
 
 impl Writer {
@@ -77,7 +81,7 @@ impl Writer {
             .filter(|segment| segment.base == base);
         let segment = last.cloned();
         Self {
-            storage,
+            storage: storage.clone(),
             folder: folder.to_owned(),
             segment_bytes,
             file: None,
@@ -88,6 +92,7 @@ impl Writer {
             producers: recovered.producers.clone(),
             // What the file holds is not known here; writing it once too often does no harm.
             saved_producers: Producers::default(),
+            acknowledged: AcknowledgedFile::new(storage, folder, recovered.acknowledged),
         }
     }
 
@@ -162,6 +167,12 @@ impl Writer {
         let is_written = place.offset > self.next;
         if is_written {
             file.sync()?;
+            // CRASH: records that nobody was promised stay, as after a lost answer.
+            self.acknowledged.note(Acknowledged {
+                base: self.segment.base,
+                position: length,
+                next: place.offset,
+            })?;
             places
                 .iter()
                 .for_each(|place| self.segment.add_index(*place));
@@ -198,6 +209,7 @@ impl Writer {
             )));
         }
         if file.length() > self.durable {
+            self.acknowledged.settle()?;
             file.truncate(self.durable)?;
         }
         if self.is_suspect {
@@ -221,10 +233,10 @@ impl Writer {
             position: self.durable,
         };
         if scan.sound != expected {
-            let why = scan
+            let (place, why) = scan
                 .damage
-                .unwrap_or_else(|| format!("expected the end at {}", self.next));
-            return Err(self.segment.damaged(scan.sound, why));
+                .unwrap_or_else(|| (scan.sound, format!("expected the end at {}", self.next)));
+            return Err(self.segment.damaged(place, why));
         }
         Ok(())
     }

@@ -17,6 +17,10 @@ pub enum Operation {
     SyncThenFail,
     Truncate,
     Put,
+    /// The file is written, but the answer is an error.
+    PutThenFail,
+    /// An entry of `acknowledged`: as `Append`.
+    Note,
 }
 
 /// Wraps [`MemoryStorage`]. Clones share it and the faults.
@@ -98,7 +102,8 @@ impl Storage for FaultyStorage {
 
     fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
         self.control.check(Operation::Put)?;
-        self.inner.put(path, bytes)
+        self.inner.put(path, bytes)?;
+        self.control.check(Operation::PutThenFail)
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
@@ -111,8 +116,13 @@ impl Storage for FaultyStorage {
 
     fn append(&self, path: &str) -> Result<Box<dyn AppendFile>> {
         let file = self.inner.append(path)?;
+        let append = match path.ends_with("/acknowledged") {
+            true => Operation::Note,
+            false => Operation::Append,
+        };
         Ok(Box::new(FaultyFile {
             file,
+            append,
             control: self.control.clone(),
         }))
     }
@@ -120,12 +130,13 @@ impl Storage for FaultyStorage {
 
 struct FaultyFile {
     file: Box<dyn AppendFile>,
+    append: Operation,
     control: Arc<Control>,
 }
 
 impl AppendFile for FaultyFile {
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        if let Err(error) = self.control.check(Operation::Append) {
+        if let Err(error) = self.control.check(self.append) {
             self.file.append(&bytes[..bytes.len() / 2])?;
             return Err(error);
         }

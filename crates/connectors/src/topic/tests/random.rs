@@ -133,8 +133,14 @@ impl Run {
     }
 
     fn fail_something(&mut self) {
-        use Operation::{Append, Put, Sync, SyncThenFail};
-        let operation = [Append, Sync, SyncThenFail, Put][self.random.below(4) as usize];
+        use Operation::{Append, Note, Put, PutThenFail, Sync, SyncThenFail};
+        const ALL: [Operation; 6] = [Append, Sync, SyncThenFail, Put, PutThenFail, Note];
+        let operation = ALL[self.random.below(6) as usize];
+        if matches!(operation, Put | PutThenFail | Note) {
+            // One at a time: a log that can neither note nor settle keeps what it was not asked to
+            // promise, and a crash would show it.
+            self.storage.control.heal();
+        }
         self.storage
             .control
             .fail_next(operation, ErrorKind::StorageFull);

@@ -79,8 +79,12 @@ fn offsets_that_are_not_there_are_refused() {
     assert_eq!(world.read(2).unwrap(), "");
     check_error(
         world.read(3),
-        ErrorKind::InvalidInput,
-        &["offset 3 of `t-0` does not exist: the log ends at 2"],
+        ErrorKind::Corrupt,
+        &[
+            "offset 3 of `t-0` does not exist: the log ends at 2",
+            "`topics/t/0/` was damaged",
+            "--from-epoch",
+        ],
     );
     check_error(
         world.log.reader("t", 1, Offset(0)).map(|_| ()),

@@ -48,8 +48,14 @@ fn segments_go_by_age() {
 fn segments_go_by_size() {
     let world = world(None, Some(200));
     let length = world.segments()[0].1;
+    let kept = path(1) + ".cut-24";
+    world.storage.put(&kept, b"torn").unwrap();
     assert_eq!(world.log.enforce_retention(i64::MAX).unwrap(), 4 * length);
     assert_eq!(bases(&world), [4, 5]);
+    assert!(
+        !world.storage.list("").unwrap().contains(&kept),
+        "what was cut off a segment goes with it"
+    );
     assert_eq!(
         world.log.status("t").unwrap().partitions[0].bytes,
         2 * length
@@ -91,7 +97,10 @@ fn reading_what_is_gone_says_so() {
     .unwrap();
     let mut caught_up = world.log.reader("t", 0, Offset(6)).unwrap();
     world.log.enforce_retention(1_250).unwrap();
-    let gone = ["offset 0 of `t-0` is gone: the log begins at 2 (retention)"];
+    let gone = [
+        "offset 0 of `t-0` is gone: retention has removed it, and the log begins at 2",
+        "`scan.startup.mode`",
+    ];
     check_error(world.read(0), ErrorKind::InvalidInput, &gone);
     check_error(drain(&mut at_start, ALL), ErrorKind::InvalidInput, &gone);
     assert_eq!(within.offset(), Offset(6));

@@ -17,6 +17,9 @@ pub const ALL: ReadLimit = ReadLimit {
     bytes: usize::MAX,
 };
 
+/// The file that says where acknowledged records end.
+pub const NOTED: &str = "topics/t/0/acknowledged";
+
 /// A log with one topic `t` of one partition.
 pub struct World {
     pub storage: MemoryStorage,
@@ -97,6 +100,21 @@ impl World {
         let mut bytes = self.storage.read(&path).unwrap();
         change(&mut bytes);
         self.storage.put(&path, &bytes).unwrap();
+    }
+
+    /// Adds bytes to a segment, as a process does that dies before it can sync.
+    pub fn append_unsynced(&self, base: u64, bytes: &[u8]) {
+        let mut file = self.storage.append(&path(base)).unwrap();
+        file.append(bytes).unwrap();
+    }
+
+    /// What is noted as acknowledged.
+    pub fn noted(&self) -> Vec<u8> {
+        self.storage.read(NOTED).unwrap()
+    }
+
+    pub fn set_noted(&self, bytes: &[u8]) {
+        self.storage.put(NOTED, bytes).unwrap();
     }
 
     pub fn end(&self) -> u64 {

@@ -129,6 +129,9 @@ impl Target {
                 _ => Ok(()),
             };
         }
+        if let Self::Topic(topic) = self {
+            topic.topics.sync_acknowledged()?;
+        }
         Ok(())
     }
 }
