@@ -6,10 +6,12 @@
 //! ```
 //!
 //! The generator is a client like any other: it posts through the loopback interface and counts
-//! only what was acknowledged. At the end of `--duration` the demo checks that nothing was lost or
-//! counted twice: acknowledged = end of the topic = read = on time + late + undecodable.
+//! only what was acknowledged. At the end (Ctrl-C, or `--duration`) it stops first, then the pipeline
+//! reads what is left and stops, and the demo checks that nothing was lost or counted twice:
+//! acknowledged = end of the topic = read = on time + late + undecodable.
 
 mod check;
+mod ending;
 mod feed;
 
 use std::path::{Path, PathBuf};
@@ -20,13 +22,14 @@ use millstream_core::plan::Plan;
 use millstream_engine::JobHandle;
 use millstream_engine::status::JobStatus;
 
-use super::session::{Next, Session, bind};
+use super::session::{Session, bind};
 use super::{CommonArguments, Flags, Outcome, PipelineFile, configure, generate, say};
 use crate::config::DEFAULT_LISTEN;
 use crate::progress::{Progress, pipeline_line};
 use crate::summary::Summary;
 use crate::usage::Usage;
-use check::{acknowledged, is_read};
+use check::acknowledged;
+use ending::{Ending, Sent, Topic};
 use feed::{Feed, FeedOptions};
 
 /// The pipeline, which is also a file for users to read.
@@ -38,8 +41,6 @@ const DATA_DIR: &str = "millstream-demo";
 const TOPIC: &str = "web.clicks";
 /// A line comes this often where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
-/// How long the pipeline may take to read what is left when the generator has stopped.
-const CATCH_UP: Duration = Duration::from_secs(20);
 
 const EXAMPLES: &str = "\
 Ctrl-C stops it; started again on the same data directory, it goes on where it was.
@@ -97,18 +98,17 @@ pub fn run(arguments: &DemoArguments, common: &CommonArguments) -> Outcome {
         },
     )?;
     let ended = watch(&session, &job, feed, arguments.duration);
-    let status = ended.inspect_err(|_| job.stop())?;
-    let sent = status.1;
-    let summary = Summary::new(&status.0, session.env.monotonic(), Usage::of_process());
+    let (status, ending) = ended.inspect_err(|_| job.stop())?;
+    let summary = Summary::new(&status, session.env.monotonic(), Usage::of_process());
     say(&summary.to_string());
     let end = acknowledged(&session.instance.topics, TOPIC)?;
     session.close();
     check::report(&check::Counts {
         before,
-        sent,
+        sent: ending.sent,
         end,
         summary: &summary,
-        must_be_read: arguments.duration.is_some(),
+        must_be_read: ending.must_be_read,
     })
 }
 
@@ -123,46 +123,47 @@ fn plan() -> Outcome<Plan> {
     file.plan()
 }
 
-/// Until the end of the time given, or of the user's patience. The job's last status, and how many
-/// events were acknowledged to the generator.
+/// Until the end of the time given, or of the user's patience. The job's last status, and what the
+/// generator had sent.
 fn watch(
     session: &Session,
     job: &JobHandle,
     feed: Feed,
     length: Option<Duration>,
-) -> Outcome<(JobStatus, u64)> {
+) -> Outcome<(JobStatus, Sent)> {
     let env = &session.env;
-    let begin = env.monotonic();
     let mut progress = Progress::new(env.clone(), Some(LINE_EVERY));
     let jobs = session.instance.jobs.clone();
-    let mut feed = Some(feed);
-    let mut sent = 0;
-    let mut closed_at = None;
-    let ended = session.watch(job, || {
-        let accepted = feed.as_ref().map_or(sent, Feed::accepted);
+    let mut ending = Ending::new(feed, length.map(|length| env.monotonic() + length));
+    let ended = session.watch_asked(job, |is_asked| {
+        let accepted = ending.accepted();
         progress.refresh(|| {
             let line = jobs.all().first().map(pipeline_line).unwrap_or_default();
             format!("{line}  acknowledged {accepted}")
         });
-        let now = env.monotonic();
-        if length.is_some_and(|length| now - begin >= length)
-            && let Some(feed) = feed.take()
-        {
-            sent = feed.close();
-            closed_at = Some(now);
-        }
-        // After its time the demo reads what is left, then stops.
-        match closed_at {
-            Some(at) if now - at > CATCH_UP => Next::Stop,
-            Some(_) if is_read(&session.instance.topics, TOPIC, &job.status()) => Next::Stop,
-            _ => Next::GoOn,
-        }
+        ending.look(is_asked, &|| env.monotonic(), &Progressing { session, job })
     });
     progress.finish();
-    if let Some(feed) = feed {
-        sent = feed.close();
-    }
+    let sent = ending.close();
     Ok((ended?, sent))
+}
+
+/// The demo's topic and who reads it.
+struct Progressing<'a> {
+    session: &'a Session,
+    job: &'a JobHandle,
+}
+
+impl Topic for Progressing<'_> {
+    fn end(&self) -> u64 {
+        // It was made when the pipeline started.
+        acknowledged(&self.session.instance.topics, TOPIC).unwrap_or(u64::MAX)
+    }
+
+    fn read(&self) -> u64 {
+        let status = self.job.status();
+        status.sources.iter().map(|source| source.rows_read).sum()
+    }
 }
 
 fn introduce(url: &str, data_dir: &Path, arguments: &DemoArguments) {

@@ -86,8 +86,19 @@ impl Session {
     /// Waits until the job has ended, the user wants to stop, or `look` says so; then the job has
     /// ended, at an epoch. Its last status.
     pub fn watch(&self, job: &JobHandle, mut look: impl FnMut() -> Next) -> Outcome<JobStatus> {
+        let stop_if_asked = |is_asked| if is_asked { Next::Stop } else { look() };
+        self.watch_asked(job, stop_if_asked)
+    }
+
+    /// As [`Session::watch`], but `look` decides what to do when the user wants to stop, which it is
+    /// told once.
+    pub fn watch_asked(
+        &self,
+        job: &JobHandle,
+        mut look: impl FnMut(bool) -> Next,
+    ) -> Outcome<JobStatus> {
         while !job.is_ended() {
-            if self.signals.wait(LOOK_EVERY) || look() == Next::Stop {
+            if look(self.signals.wait(LOOK_EVERY)) == Next::Stop {
                 self.stop(job)?;
             }
         }

@@ -51,6 +51,19 @@ fn it_ends_by_itself_and_every_event_is_accounted_for() {
 }
 
 #[test]
+fn ctrl_c_before_its_time_agrees_whatever_is_on_its_way() {
+    let folder = folder();
+    let arguments = demo(&["--duration", "10min", "--rate", "20000"]);
+    for _ in 0..3 {
+        let mut running = Running::start(folder.path(), &arguments);
+        running.url();
+        running.wait_for("acknowledged");
+        running.signal("INT");
+        running.end().check(0, "check: ");
+    }
+}
+
+#[test]
 fn ctrl_c_stops_it_within_two_seconds() {
     for signal in ["INT", "TERM"] {
         let folder = folder();
