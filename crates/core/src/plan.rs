@@ -242,6 +242,22 @@ pub struct WindowSpec {
 pub enum WindowKind {
     /// Windows `[k * size + offset, (k + 1) * size + offset)` in milliseconds.
     Tumble { size_ms: i64, offset_ms: i64 },
+    /// Windows `[k * slide + offset, k * slide + size + offset)`; the size is a multiple of the slide.
+    Hop {
+        size_ms: i64,
+        slide_ms: i64,
+        offset_ms: i64,
+    },
+    /// Windows `[k * size + offset, k * size + i * step + offset)` for each i up to `size / step`; the
+    /// size is a multiple of the step.
+    Cumulate {
+        size_ms: i64,
+        step_ms: i64,
+        offset_ms: i64,
+    },
+    /// Of rows that are results of such windows: each is in its own window only, which ends 1 ms after
+    /// its time.
+    Same(Box<WindowKind>),
 }
 
 /// Grouped aggregation per window. Output columns: `window_start`, `window_end` (TIMESTAMP(3)),
@@ -554,15 +570,38 @@ struct WindowText<'a>(&'a WindowSpec, &'a Schema);
 impl fmt::Display for WindowText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let column = self.1.field(self.0.time_column).name();
-        match self.0.kind {
+        let mut kind = &self.0.kind;
+        while let WindowKind::Same(inner) = kind {
+            f.write_str("same ")?;
+            kind = inner;
+        }
+        let offset = match kind {
             WindowKind::Tumble { size_ms, offset_ms } => {
                 write!(f, "tumble({column}, {size_ms} ms")?;
-                if offset_ms != 0 {
-                    write!(f, ", offset {offset_ms} ms")?;
-                }
-                f.write_str(")")
+                *offset_ms
             }
+            WindowKind::Hop {
+                size_ms,
+                slide_ms,
+                offset_ms,
+            } => {
+                write!(f, "hop({column}, slide {slide_ms} ms, size {size_ms} ms")?;
+                *offset_ms
+            }
+            WindowKind::Cumulate {
+                size_ms,
+                step_ms,
+                offset_ms,
+            } => {
+                write!(f, "cumulate({column}, step {step_ms} ms, size {size_ms} ms")?;
+                *offset_ms
+            }
+            WindowKind::Same(_) => 0,
+        };
+        if offset != 0 {
+            write!(f, ", offset {offset} ms")?;
         }
+        f.write_str(")")
     }
 }
 

@@ -1,10 +1,15 @@
-//! Windows: from event times to windows ([`TumbleAssigner`]), and what is remembered of each
-//! ([`WindowState`]).
+//! Windows: from event times to slices ([`TumbleAssigner`]) and windows ([`Slicing`]), and what is
+//! remembered of each ([`WindowState`]), also after it has fired ([`Sliding`]).
 
 pub mod assigner;
+pub mod blocks;
 pub mod pane;
+pub mod slicing;
+pub mod sliding;
 pub mod window_state;
 
 pub use assigner::TumbleAssigner;
 pub use pane::Pane;
+pub use slicing::Slicing;
+pub use sliding::Sliding;
 pub use window_state::{StateShape, WindowState};

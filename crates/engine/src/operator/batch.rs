@@ -193,6 +193,21 @@ impl Batch {
         }
     }
 
+    /// These rows, in this order, each as often as it is named.
+    pub fn take(&self, rows: &[u32]) -> Result<Self, arrow::error::ArrowError> {
+        let indices = arrow::array::UInt32Array::from(rows.to_vec());
+        let origin = self.origin.as_ref().map(|origin| Origin {
+            source: origin.source.clone(),
+            selection: Some(
+                rows.iter()
+                    .map(|row| origin.source_row(*row as usize))
+                    .collect(),
+            ),
+        });
+        let rows = arrow::compute::take_record_batch(&self.rows, &indices)?;
+        Ok(Self { rows, origin })
+    }
+
     /// Other columns for the same rows.
     #[must_use]
     pub fn with_rows(&self, rows: RecordBatch) -> Self {

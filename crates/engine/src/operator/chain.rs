@@ -3,7 +3,7 @@
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
-use millstream_core::plan::{Node, NodeInput, Operator, Plan, WindowKind, WindowSpec};
+use millstream_core::plan::{Node, NodeInput, Operator, Plan, WindowSpec};
 use millstream_core::{Epoch, Error, NodeId, Result, SinkId, Watermark, types};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::output::Output;
 use super::progress::NodeProgress;
 use super::stateful::{self, Barrier, StateBatch, Stateful};
 use crate::expr::CompiledExpr;
-use crate::window::TumbleAssigner;
+use crate::window::Slicing;
 use crate::window::assigner::to_millis;
 
 /// Most rows of window results that go on at once.
@@ -42,7 +42,7 @@ struct ChainNode {
 enum Kind {
     Filter(CompiledExpr),
     Project(Vec<CompiledExpr>),
-    AssignWindow(usize, TumbleAssigner),
+    AssignWindow(usize, Slicing),
     Stateful(Box<dyn Stateful>),
     Sink(SinkId),
 }
@@ -287,9 +287,8 @@ impl ChainNode {
                     .collect();
                 batch.with_rows(rows_of(&self.schema, columns?, batch.rows.num_rows())?)
             }
-            Kind::AssignWindow(column, assigner) => {
-                let columns = assign(*column, *assigner, batch, &self.schema)?;
-                batch.with_rows(rows_of(&self.schema, columns, batch.rows.num_rows())?)
+            Kind::AssignWindow(column, slicing) => {
+                assign((*column, *slicing), batch, &self.schema)?
             }
             Kind::Stateful(operator) => {
                 operator.on_batch(port, batch, output.late)?;
@@ -316,26 +315,39 @@ fn rows_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<Re
     )?)
 }
 
-/// The input's columns, then `window_start`, `window_end`, `window_time`.
-fn assign(
-    column: usize,
-    assigner: TumbleAssigner,
-    batch: &Batch,
-    schema: &SchemaRef,
-) -> Result<Vec<ArrayRef>> {
+/// The input's columns, then `window_start`, `window_end`, `window_time`: a row for each window.
+fn assign((column, slicing): (usize, Slicing), batch: &Batch, schema: &SchemaRef) -> Result<Batch> {
     let times = to_millis(batch.rows.column(column))?;
-    let ends = assigner.ends(times.values());
+    let mut ends = slicing.ends(times.values());
+    let mut batch = batch.clone();
+    if !slicing.is_single() {
+        let mut rows = vec![];
+        let mut every = vec![];
+        for (row, slice) in ends.iter().enumerate() {
+            let row = u32::try_from(row).expect("batches have fewer than 2^32 rows");
+            let mut end = *slice;
+            while end <= slicing.last_end(*slice) {
+                rows.push(row);
+                every.push(end);
+                end = slicing.following(end);
+            }
+        }
+        batch = batch.take(&rows)?;
+        ends = every;
+    }
     let at = |shift: i64| {
         let times = ends.iter().map(|end| end - shift);
         TimestampMillisecondArray::from_iter_values(times)
     };
+    let starts = ends.iter().map(|end| slicing.start(*end));
+    let starts = TimestampMillisecondArray::from_iter_values(starts);
     let mut columns = batch.rows.columns().to_vec();
     let time_type = schema.field(columns.len() + 2).data_type();
     let window_time: ArrayRef = Arc::new(at(1).with_timezone(types::TIME_ZONE));
-    columns.push(Arc::new(at(assigner.size_ms)));
+    columns.push(Arc::new(starts));
     columns.push(Arc::new(at(0)));
     columns.push(cast(&window_time, time_type)?);
-    Ok(columns)
+    Ok(batch.with_rows(rows_of(schema, columns, batch.rows.num_rows())?))
 }
 
 fn kind(node: &Node, inputs: &[SchemaRef]) -> Result<Kind> {
@@ -347,8 +359,7 @@ fn kind(node: &Node, inputs: &[SchemaRef]) -> Result<Kind> {
             Kind::Project(exprs.collect::<Result<_>>()?)
         }
         Operator::AssignWindow(WindowSpec { time_column, kind }) => {
-            let WindowKind::Tumble { size_ms, offset_ms } = *kind;
-            Kind::AssignWindow(*time_column, TumbleAssigner { size_ms, offset_ms })
+            Kind::AssignWindow(*time_column, Slicing::new(kind))
         }
         Operator::WindowAggregate(_) => Kind::Stateful(stateful::open(node, inputs)?),
         Operator::Sink(id) => Kind::Sink(*id),

@@ -1,8 +1,9 @@
 //! Grouped aggregation per window, in two phases.
 //!
-//! Rows update the shard's own partial windows. At a barrier, windows that the watermark has passed
-//! are closed; with several shards their partial states go to the shard that owns each key, which
-//! merges them; results are then emitted once. No row is ever sent to another shard.
+//! Rows update the shard's own partial slices. At a barrier, slices that the watermark has passed are
+//! closed; with several shards their partial states go to the shard that owns each key, which merges
+//! them; results are then emitted once. No row is ever sent to another shard. Where a slice is in
+//! several windows, its owner keeps it until the last of them has fired ([`Sliding`]).
 //!
 //! INVARIANT: a window is emitted once: it closes at the first barrier whose watermark has passed
 //! its end, and rows for it that come later are late (see [`Origin::is_late`]).
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMillisecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{Schema, SchemaRef};
-use millstream_core::plan::{AggregateCall, WindowAggregate, WindowKind};
+use millstream_core::plan::{AggregateCall, WindowAggregate};
 use millstream_core::{EventTime, Result, Watermark, types};
 
 use super::batch::{Batch, Origin};
@@ -23,25 +24,35 @@ use crate::state::Input;
 use crate::state::accumulator::RunKey;
 use crate::window::assigner::to_millis;
 use crate::window::pane::PaneInput;
-use crate::window::window_state::{ClosedWindow, Coalesced};
-use crate::window::{Pane, StateShape, TumbleAssigner, WindowState};
+use crate::window::window_state::{ClosedWindow, Coalesced, Place};
+use crate::window::{Pane, Slicing, Sliding, StateShape, WindowState};
 
 /// See the module.
 pub struct WindowAggregateOperator {
     plan: WindowAggregate,
     query: Arc<str>,
-    assigner: TumbleAssigner,
+    slicing: Slicing,
     shape: Arc<StateShape>,
     state: WindowState,
     closed: Vec<ClosedWindow>,
+    sliding: Option<Sliding>,
     fired: Watermark,
+    /// Up to where windows had fired at the barrier before.
+    fired_before: Watermark,
     schema: SchemaRef,
 }
 
-/// Rows of a batch by the end of their window and their phase.
-type RowsByWindow = Vec<((i64, i64), Option<Vec<u32>>)>;
+/// Rows of a batch by their slice and their phase.
+type RowsByWindow = Vec<((Place, i64), Option<Vec<u32>>)>;
 
-/// The phase of each row of a batch: how many windows had ended by its split's watermark before it.
+/// Rows that are not late.
+struct OnTime {
+    rows: Vec<u32>,
+    /// The first window that each of them counts in.
+    open_ends: Vec<i64>,
+}
+
+/// The phase of each row of a batch: how many slices had ended by its split's watermark before it.
 enum Phases {
     All(i64),
     Each(Vec<i64>),
@@ -64,16 +75,21 @@ fn run_key(batch: &Batch, phase: i64) -> Option<RunKey> {
 impl WindowAggregateOperator {
     /// The operator for `plan` over rows of `input`, giving rows of `schema`.
     pub fn new(plan: &WindowAggregate, input: &Schema, schema: SchemaRef) -> Result<Self> {
-        let WindowKind::Tumble { size_ms, offset_ms } = plan.window.kind;
+        let slicing = Slicing::new(&plan.window.kind);
         let shape = Arc::new(StateShape::new(plan, input)?);
         Ok(Self {
             plan: plan.clone(),
             query: Arc::from(plan.query.as_str()),
-            assigner: TumbleAssigner { size_ms, offset_ms },
             state: WindowState::new(shape.clone())?,
+            sliding: match slicing.is_single() {
+                true => None,
+                false => Some(Sliding::new(slicing, shape.clone())?),
+            },
+            slicing,
             shape,
             closed: vec![],
             fired: Watermark::MIN,
+            fired_before: Watermark::MIN,
             schema,
         })
     }
@@ -85,7 +101,7 @@ impl WindowAggregateOperator {
 
     fn aggregate(&mut self, batch: &Batch, late: &mut LateRows) -> Result<()> {
         let times = to_millis(batch.rows.column(self.plan.window.time_column))?;
-        let ends = self.assigner.ends(times.values());
+        let ends = self.slicing.ends(times.values());
         let on_time = self.on_time(batch.origin.as_ref(), &ends, late);
         let phases = self.phases(batch);
         let windows = rows_by_window(&ends, &phases, on_time);
@@ -97,14 +113,14 @@ impl WindowAggregateOperator {
         let inputs = self.inputs(&batch.rows, order.as_ref());
         for set in 0..self.plan.grouping_sets.len() {
             let encoded = self.state.encode(&keys, set, batch.rows.num_rows())?;
-            for ((end, phase), rows) in &windows {
+            for ((place, phase), rows) in &windows {
                 let input = PaneInput {
                     rows: &batch.rows,
                     keys: &encoded,
                     selection: rows.as_deref(),
                     run: run_key(batch, *phase),
                 };
-                self.state.update((*end, set), &input, &inputs)?;
+                self.state.update((*place, set), &input, &inputs)?;
             }
         }
         Ok(())
@@ -131,8 +147,9 @@ impl WindowAggregateOperator {
         let start = origin.source.first_watermark();
         let phase = |watermark: Watermark| {
             let passed = watermark.advanced_to(start).0.saturating_add(1);
-            let passed = passed.saturating_sub(self.assigner.offset_ms);
-            passed.div_euclid(self.assigner.size_ms)
+            let slices = self.slicing.slices();
+            let passed = passed.saturating_sub(slices.offset_ms);
+            passed.div_euclid(slices.size_ms)
         };
         let (first, last) = (phase(origin.source.before), phase(origin.source.after));
         if first == last {
@@ -151,7 +168,7 @@ impl WindowAggregateOperator {
         origin: Option<&Origin>,
         ends: &[i64],
         late: &mut LateRows,
-    ) -> Option<Vec<u32>> {
+    ) -> Option<OnTime> {
         let origin = origin?;
         // PERF: mostly even the oldest window is open after the last row, so no row is looked at.
         let newest = origin.source.after.advanced_to(self.fired);
@@ -159,26 +176,39 @@ impl WindowAggregateOperator {
         if !newest.has_passed_end(EventTime(*oldest)) {
             return None;
         }
-        let mut on_time = Vec::with_capacity(ends.len());
-        for (row, end) in ends.iter().enumerate() {
-            let window_end = EventTime(*end);
-            if !origin.is_late(row, window_end, self.fired) {
-                on_time.push(u32::try_from(row).expect("batches have fewer than 2^32 rows"));
+        let mut on_time = OnTime {
+            rows: Vec::with_capacity(ends.len()),
+            open_ends: Vec::with_capacity(ends.len()),
+        };
+        for (row, slice) in ends.iter().enumerate() {
+            let source_row = origin.source_row(row);
+            let watermark = origin.source.watermark_before(source_row as usize);
+            let watermark = watermark.advanced_to(self.fired);
+            if let Some(end) = self.slicing.open_end(*slice, watermark) {
+                let row = u32::try_from(row).expect("batches have fewer than 2^32 rows");
+                on_time.rows.push(row);
+                on_time.open_ends.push(end);
                 continue;
             }
-            let source_row = origin.source_row(row);
+            let last = self.slicing.last_end(*slice);
             late.push(LateRow {
                 row: source_row,
                 query: self.query.clone(),
-                window_start: EventTime(end - self.assigner.size_ms),
-                window_end,
-                watermark: origin
-                    .source
-                    .watermark_before(source_row as usize)
-                    .advanced_to(self.fired),
+                window_start: EventTime(self.slicing.start(last)),
+                window_end: EventTime(last),
+                watermark,
             });
         }
         Some(on_time)
+    }
+
+    fn push_results(&self, end: i64, panes: &[Pane], results: &mut Coalesced) -> Result<()> {
+        for (set, pane) in panes.iter().enumerate() {
+            if pane.groups() > 0 {
+                results.push(self.results(end, set, pane)?)?;
+            }
+        }
+        Ok(())
     }
 
     fn results(&self, end: i64, set: usize, pane: &Pane) -> Result<RecordBatch> {
@@ -187,7 +217,7 @@ impl WindowAggregateOperator {
         let time_type = self.schema.field(2).data_type();
         let window_time: ArrayRef = Arc::new(time(end - 1).with_timezone(types::TIME_ZONE));
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(time(end - self.assigner.size_ms)),
+            Arc::new(time(self.slicing.start(end))),
             Arc::new(time(end)),
             cast(&window_time, time_type)?,
         ];
@@ -208,6 +238,7 @@ impl Stateful for WindowAggregateOperator {
 
     /// Closes the windows that are complete. With several shards: the partial states for each.
     fn close(&mut self, barrier: Barrier) -> Result<ByShard> {
+        self.fired_before = self.fired;
         self.fired = self.fired.advanced_to(barrier.watermark);
         self.closed = self.state.close(self.fired);
         let mut owners: Vec<Coalesced> = vec![];
@@ -215,12 +246,12 @@ impl Stateful for WindowAggregateOperator {
             owners.resize_with(barrier.shards, || {
                 Coalesced::new(self.shape.schema().clone())
             });
-            for window in std::mem::take(&mut self.closed) {
-                self.state.states_by_owner(&window, &mut owners)?;
+            for (place, panes) in std::mem::take(&mut self.closed) {
+                self.state.states_by_owner((place, &panes), &mut owners)?;
             }
         }
         let owners = owners.into_iter().map(Coalesced::finish);
-        owners.map(|rows| Ok(one_part(rows?))).collect()
+        owners.map(|rows| Ok(part(OPEN, rows?))).collect()
     }
 
     /// The results of the closed windows whose keys this shard owns.
@@ -234,22 +265,49 @@ impl Stateful for WindowAggregateOperator {
             closed.extend(merged.close(Watermark::MAX));
         }
         let mut results = Coalesced::new(self.schema.clone());
-        for (end, panes) in closed {
-            for (set, pane) in panes.iter().enumerate() {
-                if pane.groups() > 0 {
-                    results.push(self.results(end, set, pane)?)?;
-                }
+        let Some(mut sliding) = self.sliding.take() else {
+            for (place, panes) in closed {
+                self.push_results(place.until, &panes, &mut results)?;
             }
-        }
+            return results.finish();
+        };
+        closed.into_iter().for_each(|slice| sliding.arrive(slice));
+        sliding.fire(self.fired_before, self.fired, &mut |end, panes| {
+            self.push_results(end, panes, &mut results)
+        })?;
+        self.sliding = Some(sliding);
         results.finish()
     }
 
     fn changes(&mut self) -> Result<Vec<StateBatch>> {
-        Ok(one_part(self.state.changes()?))
+        let mut changes = part(OPEN, self.state.changes()?);
+        if let Some(sliding) = &mut self.sliding {
+            changes.extend(part(KEPT, sliding.changes()?));
+        }
+        Ok(changes)
     }
 
     fn absorb(&mut self, state: &StateBatch, how: Absorb) -> Result<()> {
-        self.state.absorb(&state.rows, how == Absorb::Restore)
+        let restore = how == Absorb::Restore;
+        match (&mut self.sliding, state.part) {
+            (Some(sliding), KEPT) => sliding.kept_mut().absorb(&state.rows, restore),
+            _ => self.state.absorb(&state.rows, restore),
+        }
+    }
+
+    fn rescaled(&mut self, lane: usize, shards: usize) -> Result<ByShard> {
+        self.state.forget_checkpoints();
+        let mut by_shard = vec![vec![]; shards];
+        by_shard[lane % shards] = part(OPEN, self.state.changes()?);
+        if let Some(sliding) = &self.sliding {
+            let mut owners: Vec<Coalesced> = vec![];
+            owners.resize_with(shards, || Coalesced::new(self.shape.schema().clone()));
+            sliding.states_by_owner(&mut owners)?;
+            for (states, owner) in by_shard.iter_mut().zip(owners) {
+                states.extend(part(KEPT, owner.finish()?));
+            }
+        }
+        Ok(by_shard)
     }
 
     fn set_fired(&mut self, fired: Watermark) {
@@ -258,24 +316,37 @@ impl Stateful for WindowAggregateOperator {
 
     fn drop_fired(&mut self) {
         self.state.drop_fired(self.fired);
+        if let Some(sliding) = &mut self.sliding {
+            sliding.kept_mut().drop_fired(self.fired);
+        }
     }
 
     fn forget_checkpoints(&mut self) {
         self.state.forget_checkpoints();
+        if let Some(sliding) = &mut self.sliding {
+            sliding.kept_mut().forget_checkpoints();
+        }
     }
 
     fn groups(&self) -> usize {
-        self.state.groups()
+        let kept = self.sliding.as_ref().map_or(0, |s| s.kept().groups());
+        self.state.groups() + kept
     }
 
     fn size(&self) -> usize {
-        self.state.size()
+        let kept = self.sliding.as_ref().map_or(0, Sliding::size);
+        self.state.size() + kept
     }
 }
 
-fn one_part(rows: Vec<RecordBatch>) -> Vec<StateBatch> {
+/// Part of the state: what the shard itself has read.
+const OPEN: u32 = 0;
+/// Part of the state: slices of the keys that the shard owns, also after they were closed.
+const KEPT: u32 = 1;
+
+fn part(part: u32, rows: Vec<RecordBatch>) -> Vec<StateBatch> {
     let rows = rows.into_iter();
-    rows.map(|rows| StateBatch { part: 0, rows }).collect()
+    rows.map(|rows| StateBatch { part, rows }).collect()
 }
 
 /// Bit i, from the last key, is set when that key is not in the set.
@@ -283,28 +354,32 @@ fn grouping_id(set: &[usize], keys: usize) -> i64 {
     (0..keys).fold(0, |id, key| id << 1 | i64::from(!set.contains(&key)))
 }
 
-fn rows_by_window(ends: &[i64], phases: &Phases, on_time: Option<Vec<u32>>) -> RowsByWindow {
+fn rows_by_window(ends: &[i64], phases: &Phases, on_time: Option<OnTime>) -> RowsByWindow {
     if ends.is_empty() {
         return vec![];
     }
-    let place = |row: u32| (ends[row as usize], phases.of(row as usize));
     if let (Phases::All(phase), None) = (phases, &on_time)
         && ends.iter().all(|end| *end == ends[0])
     {
         // PERF: the common case copies nothing.
-        return vec![((ends[0], *phase), None)];
+        return vec![((Place::single(ends[0]), *phase), None)];
     }
-    let mut windows: Vec<((i64, i64), Vec<u32>)> = vec![];
-    let mut index: BTreeMap<(i64, i64), usize> = BTreeMap::new();
-    let all =
-        || (0..u32::try_from(ends.len()).expect("batches have fewer than 2^32 rows")).collect();
+    let mut windows: Vec<((Place, i64), Vec<u32>)> = vec![];
+    let mut index: BTreeMap<(Place, i64), usize> = BTreeMap::new();
+    let all = || OnTime {
+        rows: (0..u32::try_from(ends.len()).expect("batches have fewer than 2^32 rows")).collect(),
+        open_ends: ends.to_vec(),
+    };
+    let on_time = on_time.unwrap_or_else(all);
     let mut last = 0;
-    for row in on_time.unwrap_or_else(all) {
-        if windows.get(last).is_none_or(|(of, _)| *of != place(row)) {
+    for (row, until) in on_time.rows.into_iter().zip(on_time.open_ends) {
+        let slice = ends[row as usize];
+        let place = (Place { until, slice }, phases.of(row as usize));
+        if windows.get(last).is_none_or(|(of, _)| *of != place) {
             let next = windows.len();
-            last = *index.entry(place(row)).or_insert(next);
+            last = *index.entry(place).or_insert(next);
             if last == next {
-                windows.push((place(row), vec![]));
+                windows.push((place, vec![]));
             }
         }
         windows[last].1.push(row);
@@ -320,20 +395,30 @@ mod tests {
     #[test]
     fn rows_are_split_by_window_and_phase() {
         let same = Phases::All(1);
-        assert_eq!(rows_by_window(&[7, 7], &same, None), [((7, 1), None)]);
+        assert_eq!(
+            rows_by_window(&[7, 7], &same, None),
+            [((Place::single(7), 1), None)]
+        );
         let split = rows_by_window(&[7, 9, 7, 8], &same, None);
+        let at = Place::single;
         let expected = [
-            ((7, 1), Some(vec![0, 2])),
-            ((9, 1), Some(vec![1])),
-            ((8, 1), Some(vec![3])),
+            ((at(7), 1), Some(vec![0, 2])),
+            ((at(9), 1), Some(vec![1])),
+            ((at(8), 1), Some(vec![3])),
         ];
         assert_eq!(split, expected);
-        let one = rows_by_window(&[7, 9], &same, Some(vec![1]));
-        assert_eq!(one, [((9, 1), Some(vec![1]))]);
-        assert_eq!(rows_by_window(&[7], &same, Some(vec![])), []);
+        let on_time = |rows: Vec<u32>, open_ends: Vec<i64>| Some(OnTime { rows, open_ends });
+        let one = rows_by_window(&[7, 9], &same, on_time(vec![1], vec![9]));
+        assert_eq!(one, [((at(9), 1), Some(vec![1]))]);
+        assert_eq!(rows_by_window(&[7], &same, on_time(vec![], vec![])), []);
+        let later = rows_by_window(&[7, 7], &same, on_time(vec![0, 1], vec![7, 9]));
+        let place = Place { until: 9, slice: 7 };
+        let expected = [((at(7), 1), Some(vec![0])), ((place, 1), Some(vec![1]))];
+        assert_eq!(later, expected);
         let phases = Phases::Each(vec![1, 2]);
         let split = rows_by_window(&[7, 7], &phases, None);
-        assert_eq!(split, [((7, 1), Some(vec![0])), ((7, 2), Some(vec![1]))]);
+        let expected = [((at(7), 1), Some(vec![0])), ((at(7), 2), Some(vec![1]))];
+        assert_eq!(split, expected);
     }
 
     #[test]

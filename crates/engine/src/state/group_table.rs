@@ -140,6 +140,12 @@ impl GroupTable {
         }
     }
 
+    /// Appends to `groups` the group here of each group of `other`.
+    pub fn intern_all(&mut self, other: &Self, groups: &mut Vec<u32>) {
+        let count = u32::try_from(other.len()).expect("group indices are u32");
+        groups.extend((0..count).map(|group| self.intern_key(other.key(group))));
+    }
+
     fn intern_key(&mut self, key: &[u8]) -> u32 {
         let Self { index, bytes, ends } = self;
         let entry = index.entry(

@@ -141,6 +141,19 @@ impl Pane {
         Ok(())
     }
 
+    /// Adds the groups of another pane.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        let mut groups = Vec::with_capacity(other.groups());
+        self.table.intern_all(&other.table, &mut groups);
+        self.dirty.mark(&groups);
+        let all = other.all_groups();
+        for (accumulator, other) in self.accumulators.iter_mut().zip(&other.accumulators) {
+            accumulator.resize(self.table.len());
+            accumulator.merge(&other.state(&all)?, &groups)?;
+        }
+        Ok(())
+    }
+
     /// The groups by the shard, of `shards`, that owns their key.
     pub fn groups_by_owner(&self, shards: usize) -> Vec<Vec<u32>> {
         let mut owners = vec![vec![]; shards];

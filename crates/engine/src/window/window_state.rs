@@ -1,8 +1,8 @@
-//! All open windows of one aggregation on one shard.
+//! Slices of windows (see [`Slicing`](super::Slicing)) of one aggregation on one shard.
 //!
 //! State travels as record batches of one schema ([`StateShape::schema`]), between shards at a
-//! barrier and to disk in segments: `window_end` (ms), `grouping_set`, the keys, the state columns
-//! of each accumulator. One row is one group of one window.
+//! barrier and to disk in segments: `needed_until` and `slice_end` (ms), `grouping_set`, the keys, the
+//! state columns of each accumulator. One row is one group of one slice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,7 +48,8 @@ impl StateShape {
             schema: Arc::new(Schema::empty()),
         };
         let mut fields = vec![
-            Arc::new(Field::new("window_end", DataType::Int64, false)),
+            Arc::new(Field::new("needed_until", DataType::Int64, false)),
+            Arc::new(Field::new("slice_end", DataType::Int64, false)),
             Arc::new(Field::new("grouping_set", DataType::UInt32, false)),
         ];
         for key in &aggregate.keys {
@@ -80,22 +81,44 @@ impl StateShape {
     }
 
     fn key_types(&self) -> Vec<DataType> {
-        let keys = self.schema.fields()[2..2 + self.keys].iter();
+        let keys = self.schema.fields()[KEYS..KEYS + self.keys].iter();
         keys.map(|field| field.data_type().clone()).collect()
     }
 }
 
-/// Open windows by end, each with a pane per grouping set.
+/// Columns of state before the keys.
+const KEYS: usize = 3;
+
+/// Which rows a pane is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Until when they are needed here: the end of a window in ms.
+    pub until: i64,
+    /// The slice that they are in, by its end in ms.
+    pub slice: i64,
+}
+
+impl Place {
+    /// Of a window that is one slice.
+    pub fn single(end: i64) -> Self {
+        Self {
+            until: end,
+            slice: end,
+        }
+    }
+}
+
+/// Slices, each with a pane per grouping set.
 pub struct WindowState {
     shape: Arc<StateShape>,
     encoder: KeyEncoder,
     all_keys: Vec<usize>,
-    windows: BTreeMap<i64, Vec<Pane>>,
+    windows: BTreeMap<Place, Vec<Pane>>,
     scratch: Vec<u32>,
 }
 
-/// A window that is complete: its end in ms and its panes by grouping set.
-pub type ClosedWindow = (i64, Vec<Pane>);
+/// A slice that is complete, and its panes by grouping set.
+pub type ClosedWindow = (Place, Vec<Pane>);
 
 impl WindowState {
     /// No windows.
@@ -107,6 +130,47 @@ impl WindowState {
             windows: BTreeMap::new(),
             scratch: vec![],
         })
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
+    /// The panes of a slice.
+    pub fn get(&self, place: Place) -> Option<&[Pane]> {
+        self.windows.get(&place).map(Vec::as_slice)
+    }
+
+    /// All slices in order.
+    pub fn slices(&self) -> impl Iterator<Item = (Place, &[Pane])> {
+        let windows = self.windows.iter();
+        windows.map(|(place, panes)| (*place, panes.as_slice()))
+    }
+
+    /// Adds the panes of a slice to what is there of it.
+    pub fn add(&mut self, place: Place, mut panes: Vec<Pane>) -> Result<()> {
+        let Some(known) = self.windows.get_mut(&place) else {
+            // What was written of them was of another place.
+            panes.iter_mut().for_each(Pane::forget_checkpoints);
+            self.windows.insert(place, panes);
+            return Ok(());
+        };
+        for (known, pane) in known.iter_mut().zip(&panes) {
+            known.merge(pane)?;
+        }
+        Ok(())
+    }
+
+    /// Empty panes, one per grouping set.
+    pub fn empty_panes(&self) -> Result<Vec<Pane>> {
+        // PERF: a vector that grows by itself begins with room for four.
+        let sets = self.shape.aggregate.grouping_sets.len();
+        let mut panes = Vec::with_capacity(sets);
+        for _ in 0..sets {
+            panes.push(Pane::new(self.shape.accumulators()?));
+        }
+        Ok(panes)
     }
 
     /// Number of groups in all windows.
@@ -131,42 +195,42 @@ impl WindowState {
         self.encoder.encode(columns, &sets[set], rows)
     }
 
-    /// Aggregates rows into the window that ends at `end` under grouping set `set`.
+    /// Aggregates rows into a slice under grouping set `set`.
     pub fn update(
         &mut self,
-        (end, set): (i64, usize),
+        (place, set): (Place, usize),
         rows: &PaneInput<'_>,
         inputs: &[Input<'_>],
     ) -> Result<()> {
         let mut scratch = std::mem::take(&mut self.scratch);
-        self.pane(end, set)?.update(rows, inputs, &mut scratch)?;
+        self.pane(place, set)?.update(rows, inputs, &mut scratch)?;
         self.scratch = scratch;
         Ok(())
     }
 
-    fn pane(&mut self, end: i64, set: usize) -> Result<&mut Pane> {
-        let panes = self.windows.entry(end).or_default();
-        if panes.is_empty() {
-            // PERF: a vector that grows by itself begins with room for four.
-            panes.reserve_exact(self.shape.aggregate.grouping_sets.len());
-            for _ in &self.shape.aggregate.grouping_sets {
-                panes.push(Pane::new(self.shape.accumulators()?));
-            }
+    fn pane(&mut self, place: Place, set: usize) -> Result<&mut Pane> {
+        if !self.windows.contains_key(&place) {
+            let panes = self.empty_panes()?;
+            self.windows.insert(place, panes);
         }
-        Ok(&mut panes[set])
+        let panes = self.windows.get_mut(&place);
+        Ok(&mut panes.expect("inserted above")[set])
     }
 
-    /// Takes the windows that are complete at `watermark` out, in order of their ends.
+    /// Takes the slices out that are needed no longer at `watermark`, in order.
     pub fn close(&mut self, watermark: Watermark) -> Vec<ClosedWindow> {
         let open = match watermark {
             Watermark::MAX => BTreeMap::new(),
-            Watermark(ms) => self.windows.split_off(&ms.saturating_add(2)),
+            Watermark(ms) => self.windows.split_off(&Place {
+                until: ms.saturating_add(2),
+                slice: i64::MIN,
+            }),
         };
         let closed = std::mem::replace(&mut self.windows, open);
         debug_assert!(
             closed
                 .keys()
-                .all(|end| watermark.has_passed_end(EventTime(*end))),
+                .all(|place| watermark.has_passed_end(EventTime(place.until))),
             "a window closes once its last millisecond has passed"
         );
         closed.into_iter().collect()
@@ -178,10 +242,10 @@ impl WindowState {
         drop(self.close(fired));
     }
 
-    /// Adds the states of a closed window to those for the shard that owns each key.
+    /// Adds the states of a slice to those for the shard that owns each key.
     pub fn states_by_owner(
         &self,
-        (end, panes): &ClosedWindow,
+        (place, panes): (Place, &[Pane]),
         owners: &mut [Coalesced],
     ) -> Result<()> {
         for (set, pane) in panes.iter().enumerate() {
@@ -189,7 +253,7 @@ impl WindowState {
             for (owner, groups) in owners.iter_mut().zip(&groups) {
                 if !groups.is_empty() {
                     let states = pane.states(groups)?;
-                    owner.push(self.state_batch((*end, set), pane, groups, states)?)?;
+                    owner.push(self.state_batch((place, set), pane, groups, states)?)?;
                 }
             }
         }
@@ -200,12 +264,12 @@ impl WindowState {
     pub fn changes(&mut self) -> Result<Vec<RecordBatch>> {
         let mut batches = Coalesced::new(self.shape.schema.clone());
         let mut windows = std::mem::take(&mut self.windows);
-        for (end, panes) in &mut windows {
+        for (place, panes) in &mut windows {
             for (set, pane) in panes.iter_mut().enumerate() {
                 let groups = pane.take_dirty();
                 if !groups.is_empty() {
                     let states = pane.changes(&groups)?;
-                    batches.push(self.state_batch((*end, set), pane, &groups, states)?)?;
+                    batches.push(self.state_batch((*place, set), pane, &groups, states)?)?;
                 }
             }
         }
@@ -215,14 +279,15 @@ impl WindowState {
 
     fn state_batch(
         &self,
-        (end, set): (i64, usize),
+        (place, set): (Place, usize),
         pane: &Pane,
         groups: &[u32],
         states: Vec<ArrayRef>,
     ) -> Result<RecordBatch> {
         let set = u32::try_from(set).expect("few grouping sets");
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(Int64Array::from_value(end, groups.len())),
+            Arc::new(Int64Array::from_value(place.until, groups.len())),
+            Arc::new(Int64Array::from_value(place.slice, groups.len())),
             Arc::new(UInt32Array::from_value(set, groups.len())),
         ];
         columns.extend(pane.keys(&self.encoder, groups)?);
@@ -233,25 +298,28 @@ impl WindowState {
     /// Takes states in: adds them (`restore` false: from other shards) or puts them back (`restore`
     /// true: from a checkpoint, oldest first).
     pub fn absorb(&mut self, states: &RecordBatch, restore: bool) -> Result<()> {
-        let ends = states.column(0).as_primitive::<Int64Type>();
-        let sets = states.column(1).as_primitive::<UInt32Type>();
-        let key_columns = &states.columns()[2..2 + self.shape.keys];
+        let untils = states.column(0).as_primitive::<Int64Type>().values();
+        let slices = states.column(1).as_primitive::<Int64Type>().values();
+        let sets = states.column(2).as_primitive::<UInt32Type>().values();
+        let key_columns = &states.columns()[KEYS..KEYS + self.shape.keys];
         // Keys outside a grouping set are null in the state already.
         let keys = self
             .encoder
             .encode(key_columns, &self.all_keys, states.num_rows())?;
-        let mut panes: BTreeMap<(i64, u32), Vec<u32>> = BTreeMap::new();
-        for (row, place) in ends.values().iter().zip(sets.values()).enumerate() {
+        let mut panes: BTreeMap<(Place, u32), Vec<u32>> = BTreeMap::new();
+        for row in 0..states.num_rows() {
+            let (until, slice) = (untils[row], slices[row]);
+            let pane = panes.entry((Place { until, slice }, sets[row]));
             let row = u32::try_from(row).expect("batches have fewer than 2^32 rows");
-            panes.entry((*place.0, *place.1)).or_default().push(row);
+            pane.or_default().push(row);
         }
-        for ((end, set), rows) in panes {
+        for ((place, set), rows) in panes {
             let indices = UInt32Array::from(rows.clone());
-            let columns = states.columns()[2 + self.shape.keys..].iter();
+            let columns = states.columns()[KEYS + self.shape.keys..].iter();
             let columns: Result<Vec<ArrayRef>> = columns
                 .map(|column| Ok(take(column, &indices, None)?))
                 .collect();
-            self.pane(end, set as usize)?.absorb(&PaneStates {
+            self.pane(place, set as usize)?.absorb(&PaneStates {
                 keys: &keys,
                 selection: &rows,
                 columns: columns?,
