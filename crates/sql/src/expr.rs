@@ -17,6 +17,7 @@ use crate::diagnostic::{Fault, Place, Result};
 use crate::dialect::FlinkDialect;
 use crate::expr::aggregate::Aggregates;
 use crate::functions;
+use crate::query::window::auxiliary;
 use crate::scope::{Scope, access};
 use crate::types::{common_type, convert, is_integer};
 
@@ -109,7 +110,13 @@ impl<'a> ExprBinder<'a> {
                 list,
                 negated,
             } => self.bind_in(expr, list, *negated),
-            E::Function(function) => self.bind_function(function),
+            E::Function(function) => match auxiliary(function, self.scope)? {
+                Some(column) => {
+                    self.uses.push((column, place));
+                    Ok(self.scope.column(column))
+                }
+                None => self.bind_function(function),
+            },
             _ => match self.bind_operator(expr)? {
                 Some(bound) => Ok(bound),
                 None => match self.bind_named_call(expr)? {

@@ -3,7 +3,7 @@
 
 mod grouping;
 mod select;
-mod window;
+pub(crate) mod window;
 
 use arrow::datatypes::DataType;
 use sqlparser::ast::{self, Ident, SetExpr, Spanned, TableFactor};
@@ -220,6 +220,7 @@ impl<'a> QueryBinder<'a> {
             });
         let scope = Scope {
             columns: columns.collect(),
+            group_window: None,
         };
         Ok(Bound {
             rel: Rel::scan(index, fields(&scope)),

@@ -171,8 +171,11 @@ impl Rel {
             }
             Step::Window(input, window) => (column >= input.fields.len()).then(|| window.clone()),
             Step::Aggregate(_, group_by) => {
-                // The window's time is in the window, so grouping by it gives the same windows.
-                let kind: WindowKind = group_by.window.kind.clone();
+                let kind = match &group_by.window.kind {
+                    // The window's time is in the window, so grouping by it gives the same windows.
+                    kind @ (WindowKind::Tumble { .. } | WindowKind::Same(_)) => kind.clone(),
+                    kind => WindowKind::Same(Box::new(kind.clone())),
+                };
                 (column < 3).then_some(WindowSpec {
                     time_column: 2,
                     kind,

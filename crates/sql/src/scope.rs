@@ -54,6 +54,8 @@ impl Role {
 pub(crate) struct Scope {
     /// In the order of the input.
     pub columns: Vec<ScopeColumn>,
+    /// The window that GROUP BY names, as text, in the older syntax.
+    pub group_window: Option<String>,
 }
 
 impl Scope {

@@ -13,6 +13,7 @@
 //! and nothing has to be subtracted, which minima and distinct counts could not.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use millstream_core::Result;
 
@@ -100,11 +101,11 @@ impl Blocks {
         if block == newest {
             return merge(&mut self.prefix, panes);
         }
-        if !self.sums.contains_key(&block) {
-            self.sums.insert(block, kept.empty_panes()?);
-        }
-        let sum = self.sums.get_mut(&block);
-        merge(sum.expect("inserted above"), panes)?;
+        let sum = match self.sums.entry(block) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(kept.empty_panes()?),
+        };
+        merge(sum, panes)?;
         if block > oldest {
             return merge(&mut self.middle, panes);
         }

@@ -10,6 +10,7 @@ use crate::diagnostic::{Fault, Place, Result};
 use crate::expr::ExprBinder;
 use crate::expr::aggregate::{Aggregates, Grouping};
 use crate::query::select::{Item, ItemSource, project};
+use crate::query::window::is_group_window;
 use crate::query::{Bound, QueryBinder};
 use crate::rel::{GroupBy, Rel};
 use crate::scope::{Role, Scope};
@@ -152,6 +153,12 @@ impl QueryBinder<'_> {
                     kept.flat_map(|(_, part)| part.clone()).collect()
                 };
                 Ok((0..1 << parts.len()).rev().map(chosen).collect())
+            }
+            element if is_group_window(element, scope) => {
+                let part = |role: Role| scope.columns.iter().position(|c| c.role == role);
+                let roles = [Role::WindowStart, Role::WindowEnd, Role::WindowTime];
+                keys.window = roles.map(part);
+                Ok(vec![vec![Member::Window(0), Member::Window(1)]])
             }
             ast::Expr::Tuple(exprs) => Ok(vec![bind_set(exprs)?]),
             expr => Ok(vec![bind_set(std::slice::from_ref(expr))?]),

@@ -43,7 +43,6 @@ impl QueryBinder<'_> {
             let predicate = binder.condition(predicate)?;
             input.rel = input.rel.filter(predicate);
         }
-        let items = items(&select.projection, &input.scope)?;
         let grouped = match &select.group_by {
             GroupByExpr::All(_) => {
                 return Err(Fault::unsupported(place, "`GROUP BY ALL` is"));
@@ -56,6 +55,8 @@ impl QueryBinder<'_> {
                 exprs.as_slice()
             }
         };
+        let input = self.bind_group_window(input, grouped)?;
+        let items = items(&select.projection, &input.scope)?;
         if !grouped.is_empty() {
             return self.bind_grouped(input, grouped, &items, select.having.as_ref());
         }
@@ -100,7 +101,10 @@ pub(super) fn project(rel: crate::rel::Rel, columns: Vec<ScopeColumn>, exprs: Ve
     let rel = rel.project(names.zip(exprs).collect());
     Bound {
         rel,
-        scope: Scope { columns },
+        scope: Scope {
+            columns,
+            group_window: None,
+        },
     }
 }
 

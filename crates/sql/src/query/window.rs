@@ -1,4 +1,5 @@
-//! Window functions in FROM: `TABLE(TUMBLE(TABLE t, DESCRIPTOR(time), size[, offset]))`.
+//! Window functions in FROM, `TABLE(TUMBLE(TABLE t, DESCRIPTOR(time), size[, offset]))`, and in GROUP
+//! BY, `TUMBLE(time, size)`.
 
 use millstream_core::plan::{WindowKind, WindowSpec};
 use millstream_core::types::timestamp;
@@ -11,15 +12,112 @@ use crate::expr::literal::interval_ms;
 use crate::query::{Bound, QueryBinder};
 use crate::scope::{Role, Scope, ScopeColumn};
 
-const PARAMETERS: [&str; 4] = ["DATA", "TIMECOL", "SIZE", "OFFSET"];
-const USAGE: &str = "TUMBLE(TABLE t, DESCRIPTOR(time), INTERVAL '1' MINUTE)";
+/// A window function.
+struct WindowFunction {
+    name: &'static str,
+    /// Names of its arguments, in their order; the last is OFFSET, which may be left out.
+    parameters: [&'static str; 5],
+    usage: &'static str,
+}
+
+const FUNCTIONS: [WindowFunction; 3] = [
+    WindowFunction {
+        name: "TUMBLE",
+        parameters: ["DATA", "TIMECOL", "SIZE", "OFFSET", ""],
+        usage: "TUMBLE(TABLE t, DESCRIPTOR(time), INTERVAL '1' MINUTE)",
+    },
+    WindowFunction {
+        name: "HOP",
+        parameters: ["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"],
+        usage: "HOP(TABLE t, DESCRIPTOR(time), INTERVAL '1' MINUTE, INTERVAL '5' MINUTE)",
+    },
+    WindowFunction {
+        name: "CUMULATE",
+        parameters: ["DATA", "TIMECOL", "STEP", "SIZE", "OFFSET"],
+        usage: "CUMULATE(TABLE t, DESCRIPTOR(time), INTERVAL '1' HOUR, INTERVAL '1' DAY)",
+    },
+];
+
+/// Most slices of a window.
+const SLICES_MAX: i64 = 1_000_000;
+
+impl WindowFunction {
+    fn named(name: &Ident) -> Result<&'static Self> {
+        let place = name.span.start;
+        let upper = name.value.to_uppercase();
+        if upper == "SESSION" {
+            return Err(Fault::unsupported(place, "`SESSION` windows are"));
+        }
+        let found = FUNCTIONS.iter().find(|function| function.name == upper);
+        found.ok_or_else(|| {
+            let message = format!("unknown table function `{}`", name.value);
+            Fault::at(place, message).near(&name.value, FUNCTIONS.map(|function| function.name))
+        })
+    }
+
+    /// Number of arguments without OFFSET.
+    fn needed(&self) -> usize {
+        let parameters = self.parameters.iter();
+        parameters.take_while(|name| **name != "OFFSET").count()
+    }
+
+    fn missing(&self, what: &str, place: Place) -> Fault {
+        let fault = Fault::at(place, format!("`{}` without {what}", self.name));
+        fault.help(format!("expected {}", self.usage))
+    }
+
+    /// The windows, given all arguments after the time column.
+    fn kind(&self, lengths: &[(i64, Place)], offset_ms: i64) -> Result<WindowKind> {
+        for ((length, place), parameter) in lengths.iter().zip(&self.parameters[2..]) {
+            if *length <= 0 {
+                let parameter = parameter.to_lowercase();
+                let message = format!("{parameter} is {length} ms, expected more than 0");
+                return Err(Fault::at(*place, message));
+            }
+        }
+        let [(slice_ms, _), ..] = *lengths else {
+            unreachable!("every window function has a length");
+        };
+        let Some((size_ms, place)) = lengths.get(1).copied() else {
+            let size_ms = slice_ms;
+            return Ok(WindowKind::Tumble { size_ms, offset_ms });
+        };
+        let slice = self.parameters[2].to_lowercase();
+        if size_ms % slice_ms != 0 {
+            let message =
+                format!("size is {size_ms} ms, expected a multiple of the {slice} ({slice_ms} ms)");
+            return Err(Fault::at(place, message));
+        }
+        if size_ms / slice_ms > SLICES_MAX {
+            let message = format!(
+                "size is {size_ms} ms, expected at most {SLICES_MAX} times the {slice} \
+                 ({slice_ms} ms)"
+            );
+            return Err(Fault::at(place, message));
+        }
+        Ok(match self.name {
+            "HOP" => WindowKind::Hop {
+                size_ms,
+                slide_ms: slice_ms,
+                offset_ms,
+            },
+            _ => WindowKind::Cumulate {
+                size_ms,
+                step_ms: slice_ms,
+                offset_ms,
+            },
+        })
+    }
+}
 
 impl QueryBinder<'_> {
     /// Binds what stands in `TABLE(…)`.
     pub(super) fn bind_table_function(&self, expr: &ast::Expr, place: Place) -> Result<Bound> {
         let ast::Expr::Function(function) = expr else {
             let message = format!("found `{expr}` in TABLE(…), expected a window function");
-            return Err(Fault::at(place, message).help(format!("for example {USAGE}")));
+            return Err(
+                Fault::at(place, message).help(format!("for example {}", FUNCTIONS[0].usage))
+            );
         };
         let name = super::bare_name(&function.name)?;
         match &function.args {
@@ -31,46 +129,87 @@ impl QueryBinder<'_> {
     /// Binds a window function.
     pub(super) fn bind_window_function(&self, name: &Ident, args: &[FunctionArg]) -> Result<Bound> {
         let place = name.span.start;
-        match name.value.to_uppercase().as_str() {
-            "TUMBLE" => {}
-            window @ ("HOP" | "CUMULATE" | "SESSION") => {
-                let fault = Fault::unsupported(place, format!("`{window}` windows are"));
-                return Err(fault.help("use TUMBLE"));
-            }
-            _ => {
-                let message = format!("unknown table function `{}`", name.value);
-                return Err(Fault::at(place, message).near(&name.value, ["TUMBLE"]));
-            }
+        let function = WindowFunction::named(name)?;
+        let args = by_parameter(function, args, place)?;
+        let data = args[0].ok_or_else(|| function.missing("a table", place))?;
+        let input = self.bind_data(data, function)?;
+        let time = args[1].ok_or_else(|| function.missing("DESCRIPTOR(time)", place))?;
+        let time_column = time_column(&input.scope, time, function)?;
+        let kind = self.bind_lengths(function, (&args, 2), place)?;
+        append_window(input, WindowSpec { time_column, kind }, (NAMES, place))
+    }
+
+    /// Binds the lengths, which begin at argument `first` of `args`.
+    fn bind_lengths(
+        &self,
+        function: &WindowFunction,
+        (args, first): (&[Option<&ast::Expr>], usize),
+        place: Place,
+    ) -> Result<WindowKind> {
+        let mut lengths = vec![];
+        let needed = function.needed();
+        for (arg, parameter) in args
+            .iter()
+            .zip(&function.parameters)
+            .take(needed)
+            .skip(first)
+        {
+            let parameter = parameter.to_lowercase();
+            let arg = arg.ok_or_else(|| function.missing(&format!("a {parameter}"), place))?;
+            lengths.push((self.interval(arg, &parameter)?, start(arg, place)));
         }
-        let [data, time, size, offset] = by_parameter(args, place)?;
-        let missing = |parameter: &str| {
-            let fault = Fault::at(place, format!("`TUMBLE` without {parameter}"));
-            fault.help(format!("expected {USAGE}"))
-        };
-        let input = self.bind_data(data.ok_or_else(|| missing("a table"))?)?;
-        let time = time.ok_or_else(|| missing("DESCRIPTOR(time)"))?;
-        let time_column = time_column(&input.scope, time)?;
-        let size_ms = self.interval(size.ok_or_else(|| missing("a size"))?, "size")?;
-        if size_ms <= 0 {
-            let place = start(size.expect("checked above"), place);
-            return Err(Fault::at(
-                place,
-                format!("size is {size_ms} ms, expected more than 0"),
-            ));
-        }
-        let offset_ms = match offset {
+        let offset_ms = match args.get(needed).copied().flatten() {
             Some(offset) => self.interval(offset, "offset")?,
             None => 0,
         };
-        append_window(
-            input,
-            time_column,
-            WindowKind::Tumble { size_ms, offset_ms },
-            place,
-        )
+        function.kind(&lengths, offset_ms)
     }
 
-    fn bind_data(&self, data: &ast::Expr) -> Result<Bound> {
+    /// Binds the older syntax: a window in GROUP BY, `TUMBLE(time, size)`. Its columns get names that
+    /// nobody can write: `TUMBLE_START(time, size)` and its like find them by their role.
+    pub(super) fn bind_group_window(&self, input: Bound, grouped: &[ast::Expr]) -> Result<Bound> {
+        let calls = grouped.iter().filter_map(group_window);
+        let mut calls = calls.filter(|call| {
+            let function = call.name.to_string().to_uppercase();
+            ["TUMBLE", "HOP", "SESSION"].contains(&function.as_str())
+        });
+        let Some(call) = calls.next() else {
+            return Ok(input);
+        };
+        let place = call.name.span().start;
+        if let Some(second) = calls.next() {
+            return Err(Fault::unsupported(
+                second.name.span(),
+                "a second window in GROUP BY is",
+            ));
+        }
+        let function = WindowFunction::named(super::bare_name(&call.name)?)?;
+        let arguments = window_arguments(call);
+        let needed = function.needed() - 1;
+        if arguments.len() != needed {
+            let message = format!(
+                "`{}`: found {} arguments, expected {needed}: the time, then {}",
+                function.name,
+                arguments.len(),
+                function.parameters[2..=needed].join(", ").to_lowercase()
+            );
+            return Err(Fault::at(place, message));
+        }
+        let ast::Expr::Identifier(time) = arguments[0] else {
+            let message = format!("found `{}`, expected an event-time column", arguments[0]);
+            return Err(Fault::at(place, message));
+        };
+        let time_column = event_time(&input.scope, time)?;
+        let mut args: Vec<Option<&ast::Expr>> = vec![None];
+        args.extend(arguments.iter().copied().map(Some));
+        let kind = self.bind_lengths(function, (&args, 2), place)?;
+        let window = WindowSpec { time_column, kind };
+        let mut bound = append_window(input, window, (HIDDEN_NAMES, place))?;
+        bound.scope.group_window = Some(group_window_text(call));
+        Ok(bound)
+    }
+
+    fn bind_data(&self, data: &ast::Expr, function: &WindowFunction) -> Result<Bound> {
         let place = data.span().start;
         match data {
             ast::Expr::Prefixed { prefix, value } if prefix.value == TABLE => {
@@ -86,10 +225,10 @@ impl QueryBinder<'_> {
                 Fault::unsupported(prefix.span, "`PARTITION BY` in a window function is"),
             ),
             ast::Expr::Subquery(query) => self.bind(query),
-            ast::Expr::Nested(inner) => self.bind_data(inner),
+            ast::Expr::Nested(inner) => self.bind_data(inner, function),
             other => {
                 let message = format!("found `{other}`, expected `TABLE name`");
-                Err(Fault::at(place, message).help(format!("expected {USAGE}")))
+                Err(Fault::at(place, message).help(format!("expected {}", function.usage)))
             }
         }
     }
@@ -118,9 +257,89 @@ fn start(expr: &ast::Expr, otherwise: Place) -> Place {
     }
 }
 
-/// The arguments in the order of [`PARAMETERS`], given by position or by name.
-fn by_parameter(args: &[FunctionArg], place: Place) -> Result<[Option<&ast::Expr>; 4]> {
-    let mut found = [None; 4];
+/// The window call in an element of GROUP BY.
+fn group_window(element: &ast::Expr) -> Option<&ast::Function> {
+    match element {
+        ast::Expr::Function(function) => Some(function),
+        ast::Expr::Nested(inner) => group_window(inner),
+        _ => None,
+    }
+}
+
+/// Whether an element of GROUP BY is the window of the query.
+pub(super) fn is_group_window(element: &ast::Expr, scope: &Scope) -> bool {
+    let text = group_window(element).map(group_window_text);
+    text.is_some() && text == scope.group_window
+}
+
+/// A window call as text: what `TUMBLE_START(…)` must repeat.
+fn group_window_text(call: &ast::Function) -> String {
+    let arguments: Vec<String> = window_arguments(call)
+        .iter()
+        .map(|a| a.to_string())
+        .collect();
+    format!(
+        "{}({})",
+        call.name.to_string().to_uppercase(),
+        arguments.join(", ")
+    )
+}
+
+fn window_arguments(call: &ast::Function) -> Vec<&ast::Expr> {
+    let FunctionArguments::List(list) = &call.args else {
+        return vec![];
+    };
+    let exprs = list.args.iter().filter_map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+        _ => None,
+    });
+    exprs.collect()
+}
+
+/// The column that `TUMBLE_START(…)`, `HOP_END(…)` and their like name; none if it is another
+/// function.
+pub(crate) fn auxiliary(call: &ast::Function, scope: &Scope) -> Result<Option<usize>> {
+    let name = call.name.to_string().to_uppercase();
+    let Some((window, part)) = name.split_once('_') else {
+        return Ok(None);
+    };
+    let role = match part {
+        _ if !["TUMBLE", "HOP", "SESSION"].contains(&window) => return Ok(None),
+        "START" => Role::WindowStart,
+        "END" => Role::WindowEnd,
+        "ROWTIME" => Role::WindowTime,
+        _ => return Ok(None),
+    };
+    let place = call.name.span().start;
+    let arguments: Vec<String> = window_arguments(call)
+        .iter()
+        .map(|a| a.to_string())
+        .collect();
+    let wanted = format!("{window}({})", arguments.join(", "));
+    match &scope.group_window {
+        Some(text) if *text == wanted => {
+            let position = scope.columns.iter().position(|column| column.role == role);
+            Ok(Some(position.expect("the window was appended")))
+        }
+        Some(text) => {
+            let message = format!("`{name}` of `{wanted}`, but the query groups by `{text}`");
+            Err(Fault::at(place, message))
+        }
+        None => Err(Fault::at(
+            place,
+            format!("`{name}` without `{wanted}` in GROUP BY"),
+        )),
+    }
+}
+
+/// The arguments in the order of the function's parameters, given by position or by name.
+fn by_parameter<'a>(
+    function: &WindowFunction,
+    args: &'a [FunctionArg],
+    place: Place,
+) -> Result<[Option<&'a ast::Expr>; 5]> {
+    let mut found = [None; 5];
+    let parameters = &function.parameters[..=function.needed()];
     for (position, arg) in args.iter().enumerate() {
         let (index, expr) = match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => (Some(position), expr),
@@ -130,21 +349,33 @@ fn by_parameter(args: &[FunctionArg], place: Place) -> Result<[Option<&ast::Expr
                 ..
             } => {
                 let upper = name.value.to_uppercase();
-                let index = PARAMETERS.iter().position(|parameter| *parameter == upper);
+                let index = parameters.iter().position(|parameter| *parameter == upper);
                 if index.is_none() {
-                    let message = format!("`TUMBLE` has no argument `{}`", name.value);
-                    return Err(Fault::at(name.span, message).near(&name.value, PARAMETERS));
+                    let message = format!("`{}` has no argument `{}`", function.name, name.value);
+                    let known = parameters.iter().copied();
+                    return Err(Fault::at(name.span, message).near(&name.value, known));
                 }
                 (index, expr)
             }
-            _ => return Err(Fault::at(place, "found `*` in `TUMBLE`")),
+            _ => {
+                return Err(Fault::at(
+                    place,
+                    format!("found `*` in `{}`", function.name),
+                ));
+            }
         };
-        let index = index.filter(|index| *index < found.len()).ok_or_else(|| {
-            let message = format!("`TUMBLE`: found {} arguments, expected 3 or 4", args.len());
+        let index = index.filter(|index| *index < parameters.len());
+        let index = index.ok_or_else(|| {
+            let (found, needed) = (args.len(), function.needed());
+            let message = format!(
+                "`{}`: found {found} arguments, expected {needed} or {}",
+                function.name,
+                needed + 1
+            );
             Fault::at(place, message)
         })?;
         if found[index].replace(expr).is_some() {
-            let message = format!("`{}` is given twice", PARAMETERS[index]);
+            let message = format!("`{}` is given twice", parameters[index]);
             return Err(Fault::at(start(expr, place), message));
         }
     }
@@ -152,26 +383,27 @@ fn by_parameter(args: &[FunctionArg], place: Place) -> Result<[Option<&ast::Expr
 }
 
 /// The event-time column in `DESCRIPTOR(column)`.
-fn time_column(scope: &Scope, expr: &ast::Expr) -> Result<usize> {
+fn time_column(scope: &Scope, expr: &ast::Expr, function: &WindowFunction) -> Result<usize> {
     let place = expr.span().start;
     let wrong = || {
         let fault = Fault::at(place, format!("found `{expr}`, expected DESCRIPTOR(time)"));
-        fault.help(format!("expected {USAGE}"))
+        fault.help(format!("expected {}", function.usage))
     };
-    let ast::Expr::Function(function) = expr else {
+    let ast::Expr::Function(descriptor) = expr else {
         return Err(wrong());
     };
-    if !function.name.to_string().eq_ignore_ascii_case("DESCRIPTOR") {
-        return Err(wrong());
+    let named = descriptor.name.to_string();
+    match (
+        named.eq_ignore_ascii_case("DESCRIPTOR"),
+        &window_arguments(descriptor)[..],
+    ) {
+        (true, [ast::Expr::Identifier(name)]) => event_time(scope, name),
+        _ => Err(wrong()),
     }
-    let FunctionArguments::List(list) = &function.args else {
-        return Err(wrong());
-    };
-    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(ast::Expr::Identifier(name)))] =
-        list.args.as_slice()
-    else {
-        return Err(wrong());
-    };
+}
+
+/// The column `name`, which must be an event time.
+fn event_time(scope: &Scope, name: &Ident) -> Result<usize> {
     let column = scope.resolve(std::slice::from_ref(name))?;
     let index = column.as_column().expect("a single name is a column");
     if scope.columns[index].role.is_time() {
@@ -193,18 +425,22 @@ fn time_column(scope: &Scope, expr: &ast::Expr) -> Result<usize> {
     })
 }
 
+/// Names of a window's columns.
+const NAMES: [&str; 3] = ["window_start", "window_end", "window_time"];
+/// The same for a window in GROUP BY: nobody can write them.
+const HIDDEN_NAMES: [&str; 3] = ["$window_start", "$window_end", "$window_time"];
+
 fn append_window(
     input: Bound,
-    time_column: usize,
-    kind: WindowKind,
-    place: Place,
+    window: WindowSpec,
+    (names, place): ([&str; 3], Place),
 ) -> Result<Bound> {
     let Bound { rel, mut scope } = input;
-    let time_type = scope.columns[time_column].data_type.clone();
+    let time_type = scope.columns[window.time_column].data_type.clone();
     let columns = [
-        ("window_start", timestamp(3), Role::WindowStart),
-        ("window_end", timestamp(3), Role::WindowEnd),
-        ("window_time", time_type, Role::WindowTime),
+        (names[0], timestamp(3), Role::WindowStart),
+        (names[1], timestamp(3), Role::WindowEnd),
+        (names[2], time_type, Role::WindowTime),
     ];
     let clash = scope.columns.iter().find(|column| {
         column.role.is_window() && columns.iter().any(|(name, ..)| *name == column.name)
@@ -233,6 +469,6 @@ fn append_window(
             place,
         });
     scope.columns.extend(columns);
-    let rel = rel.window(WindowSpec { time_column, kind });
+    let rel = rel.window(window);
     Ok(Bound { rel, scope })
 }

@@ -1,10 +1,26 @@
 CREATE TABLE clicks (user_id STRING, ts BIGINT, page STRING, tags ARRAY<STRING>, event_time AS TO_TIMESTAMP_LTZ(ts, 3), WATERMARK FOR event_time AS event_time - INTERVAL '10' SECOND) WITH ('connector' = 'filesystem', 'path' = 'x', 'format' = 'json'); CREATE TABLE timeless (page STRING, at_time TIMESTAMP(3)) WITH ('connector' = 'filesystem', 'path' = 'x', 'format' = 'json'); CREATE TABLE words (page STRING, n BIGINT) WITH ('connector' = 'print');
--- case: hop
-INSERT INTO words SELECT page, COUNT(*) FROM TABLE(HOP(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE, INTERVAL '5' MINUTES)) GROUP BY window_start, window_end, page;
+-- case: hop of no multiple
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(HOP(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '2' MINUTE, INTERVAL '5' MINUTES)) GROUP BY window_start, window_end, page;
+-- case: hop without a size
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(HOP(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '2' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: hop of too many
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(HOP(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '0.001' SECOND, INTERVAL '1' DAY)) GROUP BY window_start, window_end, page;
+-- case: cumulate by nothing
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(CUMULATE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '0' MINUTE, INTERVAL '5' MINUTES)) GROUP BY window_start, window_end, page;
+-- case: cumulate with a slide
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(CUMULATE(DATA => TABLE clicks, TIMECOL => DESCRIPTOR(event_time), SLIDE => INTERVAL '1' MINUTE, SIZE => INTERVAL '5' MINUTES)) GROUP BY window_start, window_end, page;
 -- case: session
 INSERT INTO words SELECT page, COUNT(*) FROM TABLE(SESSION(TABLE clicks PARTITION BY page, DESCRIPTOR(event_time), INTERVAL '30' MINUTES)) GROUP BY window_start, window_end, page;
--- case: old group window
-INSERT INTO words SELECT page, COUNT(*) FROM clicks GROUP BY TUMBLE(event_time, INTERVAL '1' MINUTE), page;
+-- case: old group window of no event time
+INSERT INTO words SELECT page, COUNT(*) FROM clicks GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE), page;
+-- case: old group window without a size
+INSERT INTO words SELECT page, COUNT(*) FROM clicks GROUP BY TUMBLE(event_time), page;
+-- case: two old group windows
+INSERT INTO words SELECT page, COUNT(*) FROM clicks GROUP BY TUMBLE(event_time, INTERVAL '1' MINUTE), HOP(event_time, INTERVAL '1' MINUTE, INTERVAL '2' MINUTE);
+-- case: the start of another window
+INSERT INTO words SELECT CAST(TUMBLE_START(event_time, INTERVAL '2' MINUTE) AS STRING), COUNT(*) FROM clicks GROUP BY TUMBLE(event_time, INTERVAL '1' MINUTE);
+-- case: the start of no window
+INSERT INTO words SELECT CAST(TUMBLE_START(event_time, INTERVAL '2' MINUTE) AS STRING), ts FROM clicks;
 -- case: group by without a window
 INSERT INTO words SELECT page, COUNT(*) FROM clicks GROUP BY page;
 -- case: aggregate without group by
