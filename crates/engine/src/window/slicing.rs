@@ -66,12 +66,12 @@ impl Slicing {
 
     /// Whether each slice is in one window only: nothing is kept after it has fired.
     pub fn is_single(self) -> bool {
-        self.same || self.shape == Shape::Single
+        self.same || self.slices_max() == 1
     }
 
     /// Whether a window is all that came since its first slice.
     pub fn is_growing(self) -> bool {
-        !self.same && matches!(self.shape, Shape::Growing { .. })
+        !self.is_single() && matches!(self.shape, Shape::Growing { .. })
     }
 
     /// The slices.

@@ -4,16 +4,21 @@
 use std::sync::Arc;
 
 use millstream_core::memory::MemoryStorage;
-use millstream_core::plan::{Operator, WindowKind};
+use millstream_core::plan::{Plan, WindowKind};
 use millstream_engine::{Job, StepJob};
 
-use crate::world::{Random, World, committed, config, expected, input, plan, world};
+use crate::world::{
+    Random, World, committed, config, expected, expected_in, input, plan, plan_with, world,
+};
 
 /// Runs to the end, dying at random moments; parallelism and batch size change at each restart.
-fn run_with_crashes(world: &World, random: &mut Random) -> StepJob {
+fn run_with_crashes(world: &World, plan: Plan, random: &mut Random) -> StepJob {
     let storage = MemoryStorage::default();
+    let plan = Arc::new(plan);
     loop {
-        let mut job = StepJob::open(config(world, &storage, random)).unwrap();
+        let mut config = config(world, &storage, random);
+        config.plan = plan.clone();
+        let mut job = StepJob::open(config).unwrap();
         let mut crashed = false;
         while !job.is_finished() && !crashed {
             match random.below(10) {
@@ -35,7 +40,7 @@ fn every_row_counts_once() {
         let mut random = Random(seed);
         let input = input(&mut random);
         let world = world(&input);
-        let job = run_with_crashes(&world, &mut random);
+        let job = run_with_crashes(&world, plan(), &mut random);
         assert_eq!(committed(&world), expected(&input), "seed {seed}");
 
         let (_, late, dead) = expected(&input);
@@ -50,6 +55,49 @@ fn every_row_counts_once() {
             source.rows_on_time + source.rows_late + source.rows_undecodable,
             "seed {seed}"
         );
+    }
+}
+
+#[test]
+fn sliding_and_growing_windows_hold_what_is_in_them() {
+    for seed in 0..100 {
+        let mut random = Random(seed);
+        let slice_ms = 1 + i64::try_from(random.below(9)).unwrap();
+        let slices = [1, 2, 3, 5, 9, 12, 30][usize::try_from(random.below(7)).unwrap()];
+        let (size_ms, offset_ms) = (slice_ms * slices, 2);
+        let first_of =
+            |time: i64| ((time - offset_ms).div_euclid(slice_ms) + 1) * slice_ms + offset_ms;
+        let grows = random.below(2) == 0;
+        let kind = match grows {
+            true => WindowKind::Cumulate {
+                size_ms,
+                step_ms: slice_ms,
+                offset_ms,
+            },
+            false => WindowKind::Hop {
+                size_ms,
+                slide_ms: slice_ms,
+                offset_ms,
+            },
+        };
+        let ends_of = |time: i64| -> Vec<i64> {
+            let first = first_of(time);
+            let last = match grows {
+                true => ((time - offset_ms).div_euclid(size_ms) + 1) * size_ms + offset_ms,
+                false => first + size_ms - slice_ms,
+            };
+            (0..)
+                .map(|number| first + number * slice_ms)
+                .take_while(|end| *end <= last)
+                .collect()
+        };
+        let input = input(&mut random);
+        let expected = expected_in(&input, &ends_of);
+        let world = world(&input);
+        run_with_crashes(&world, plan_with(kind.clone()), &mut random);
+        let (counts, late, dead) = committed(&world);
+        assert_eq!(counts, expected.0, "seed {seed} {kind:?}");
+        assert_eq!((late, dead), (expected.1, expected.2), "seed {seed}");
     }
 }
 
@@ -73,14 +121,10 @@ fn another_plans_state_is_refused() {
     let storage = MemoryStorage::default();
     let mut first = config(&world, &storage, &mut random);
     StepJob::open(first.clone()).unwrap().checkpoint().unwrap();
-    let mut changed = plan();
-    if let Operator::WindowAggregate(aggregate) = &mut changed.nodes[0].operator {
-        aggregate.window.kind = WindowKind::Tumble {
-            size_ms: 7,
-            offset_ms: 0,
-        };
-    }
-    first.plan = Arc::new(changed);
+    first.plan = Arc::new(plan_with(WindowKind::Tumble {
+        size_ms: 7,
+        offset_ms: 0,
+    }));
     let error = StepJob::open(first).map(drop).unwrap_err();
     assert!(error.to_string().contains("another plan"), "{error}");
 }

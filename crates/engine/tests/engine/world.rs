@@ -273,7 +273,19 @@ pub fn input(random: &mut Random) -> Vec<(String, Vec<String>)> {
 pub type Counts = BTreeMap<(i64, String), (i64, i64)>;
 
 /// Counts by window end and key, late rows, dead records: by the definition.
+/// What must come out of windows of [`WINDOW_MS`].
 pub fn expected(input: &[(String, Vec<String>)]) -> (Counts, Vec<(i64, i64)>, usize) {
+    expected_in(input, &|time| {
+        vec![(time.div_euclid(WINDOW_MS) + 1) * WINDOW_MS]
+    })
+}
+
+/// What must come out, given the ends of the windows of a time in order: a row counts in those that its
+/// split has not passed before it, and is late if there are none.
+pub fn expected_in(
+    input: &[(String, Vec<String>)],
+    ends_of: &dyn Fn(i64) -> Vec<i64>,
+) -> (Counts, Vec<(i64, i64)>, usize) {
     let (mut windows, mut late, mut dead) = (BTreeMap::new(), vec![], 0);
     for (_, records) in input {
         let mut watermark = i64::MIN;
@@ -283,10 +295,13 @@ pub fn expected(input: &[(String, Vec<String>)]) -> (Counts, Vec<(i64, i64)>, us
                 continue;
             };
             let time: i64 = time.parse().unwrap();
-            let end = (time.div_euclid(WINDOW_MS) + 1) * WINDOW_MS;
-            if end - 1 <= watermark {
-                late.push((time, end));
-            } else {
+            let mut ends = ends_of(time);
+            let last = *ends.last().unwrap();
+            ends.retain(|end| end - 1 > watermark);
+            if ends.is_empty() {
+                late.push((time, last));
+            }
+            for end in ends {
                 let (n, times): &mut (i64, BTreeSet<i64>) =
                     windows.entry((end, key.to_owned())).or_default();
                 *n += 1;
@@ -341,6 +356,15 @@ pub fn committed(world: &World) -> (Counts, Vec<(i64, i64)>, usize) {
         .map(RecordBatch::num_rows)
         .sum();
     (counts, late, dead)
+}
+
+/// The plan with other windows.
+pub fn plan_with(kind: WindowKind) -> Plan {
+    let mut plan = plan();
+    if let Operator::WindowAggregate(aggregate) = &mut plan.nodes[0].operator {
+        aggregate.window.kind = kind;
+    }
+    plan
 }
 
 pub fn config(world: &World, storage: &MemoryStorage, random: &mut Random) -> JobConfig {
