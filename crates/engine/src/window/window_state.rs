@@ -436,7 +436,9 @@ mod tests {
                 selection: None,
                 run: None,
             };
-            state.update((window * 60_000, 0), &pane, &inputs).unwrap();
+            state
+                .update((Place::single(window * 60_000), 0), &pane, &inputs)
+                .unwrap();
         }
     }
 
