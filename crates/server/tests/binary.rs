@@ -5,6 +5,7 @@ mod binary {
     pub mod command;
     pub mod files;
     pub mod generate;
+    pub mod nexmark;
     pub mod refusals;
     pub mod serve;
     pub mod support;

@@ -1,0 +1,29 @@
+-- Nexmark q2: bids for some of the auctions.
+CREATE TABLE nexmark (
+  event_type INT,
+  person  ROW<id BIGINT, name STRING, emailAddress STRING, creditCard STRING, city STRING,
+              state STRING, dateTime TIMESTAMP(3), extra STRING>,
+  auction ROW<id BIGINT, itemName STRING, description STRING, initialBid BIGINT, reserve BIGINT,
+              dateTime TIMESTAMP(3), expires TIMESTAMP(3), seller BIGINT, category BIGINT,
+              extra STRING>,
+  bid     ROW<auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING,
+              dateTime TIMESTAMP(3), extra STRING>,
+  dateTime AS CASE WHEN event_type = 0 THEN person.dateTime
+                   WHEN event_type = 1 THEN auction.dateTime ELSE bid.dateTime END,
+  WATERMARK FOR dateTime AS dateTime - INTERVAL '4' SECOND
+) WITH (
+  'connector' = 'nexmark',
+  'events.num' = '${EVENTS:-1000000}',
+  'first-event.rate' = '${TPS:-10000}'
+);
+
+CREATE VIEW bid AS
+SELECT bid.auction, bid.bidder, bid.price, bid.channel, bid.url, dateTime, bid.extra
+FROM nexmark WHERE event_type = 2;
+
+CREATE TABLE nexmark_q2 (
+  auction BIGINT, price BIGINT
+) WITH ('connector' = '${SINK:-clickhouse}');
+
+INSERT INTO nexmark_q2
+SELECT auction, price FROM bid WHERE MOD(auction, 123) = 0;

@@ -1,0 +1,36 @@
+-- Nexmark q21: the channel of a bid as a number, from its name or its url.
+CREATE TABLE nexmark (
+  event_type INT,
+  person  ROW<id BIGINT, name STRING, emailAddress STRING, creditCard STRING, city STRING,
+              state STRING, dateTime TIMESTAMP(3), extra STRING>,
+  auction ROW<id BIGINT, itemName STRING, description STRING, initialBid BIGINT, reserve BIGINT,
+              dateTime TIMESTAMP(3), expires TIMESTAMP(3), seller BIGINT, category BIGINT,
+              extra STRING>,
+  bid     ROW<auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING,
+              dateTime TIMESTAMP(3), extra STRING>,
+  dateTime AS CASE WHEN event_type = 0 THEN person.dateTime
+                   WHEN event_type = 1 THEN auction.dateTime ELSE bid.dateTime END,
+  WATERMARK FOR dateTime AS dateTime - INTERVAL '4' SECOND
+) WITH (
+  'connector' = 'nexmark',
+  'events.num' = '${EVENTS:-1000000}',
+  'first-event.rate' = '${TPS:-10000}'
+);
+
+CREATE VIEW bid AS
+SELECT bid.auction, bid.bidder, bid.price, bid.channel, bid.url, dateTime, bid.extra
+FROM nexmark WHERE event_type = 2;
+
+CREATE TABLE nexmark_q21 (
+  auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, channel_id STRING
+) WITH ('connector' = '${SINK:-clickhouse}');
+
+INSERT INTO nexmark_q21
+SELECT auction, bidder, price, channel,
+  CASE LOWER(channel)
+    WHEN 'apple' THEN '0' WHEN 'google' THEN '1' WHEN 'facebook' THEN '2' WHEN 'baidu' THEN '3'
+    ELSE REGEXP_EXTRACT(url, '(&|^)channel_id=([^&]*)', 2)
+  END AS channel_id
+FROM bid
+WHERE LOWER(channel) IN ('apple', 'google', 'facebook', 'baidu')
+  OR REGEXP_EXTRACT(url, '(&|^)channel_id=([^&]*)', 2) IS NOT NULL;
