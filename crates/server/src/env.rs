@@ -9,6 +9,10 @@ use millstream_core::env::{Env, Task};
 
 use crate::usage::Usage;
 
+/// A thread's stack: expressions as deep as SQL lets them be are computed by recursion. Memory is
+/// only taken as far as a stack is used.
+const STACK_BYTES: usize = 16 << 20;
+
 /// The machine.
 #[derive(Debug)]
 pub struct RealEnv {
@@ -58,6 +62,7 @@ impl Env for RealEnv {
 
     fn spawn(&self, name: &str, task: Box<dyn FnOnce() + Send>) -> Box<dyn Task> {
         let thread = std::thread::Builder::new().name(name.to_owned());
+        let thread = thread.stack_size(STACK_BYTES);
         let handle = thread.spawn(task);
         Box::new(Thread(handle.expect(
             "the system has threads left for a bounded number of tasks",

@@ -3,6 +3,7 @@
 
 mod binary {
     pub mod command;
+    pub mod depth;
     pub mod files;
     pub mod generate;
     pub mod nexmark;

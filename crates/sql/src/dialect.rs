@@ -4,6 +4,8 @@
 //! - `CAST(x AS type)` reads Flink's types: the type is kept in the dialect, the tree holds a
 //!   [`DataType::Custom`] whose name is its number ([`FlinkDialect::cast_type`]).
 //! - GROUPING SETS, ROLLUP and CUBE, with single columns beside lists.
+//! - A long row of AND, OR or `||` becomes a balanced tree, which means the same: what is as deep as
+//!   the row is long would be too deep for a stack.
 //!
 //! A [`Fault`] found here passes through sqlparser as a message that names its number
 //! ([`FlinkDialect::take_fault`]).
@@ -11,7 +13,7 @@
 use std::cell::RefCell;
 
 use arrow::datatypes::DataType as ArrowType;
-use sqlparser::ast::{CastKind, DataType, Expr, Ident, ObjectName, ObjectNamePart};
+use sqlparser::ast::{BinaryOperator, CastKind, DataType, Expr, Ident, ObjectName, ObjectNamePart};
 use sqlparser::dialect::Dialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -119,6 +121,16 @@ impl Dialect for FlinkDialect {
         false
     }
 
+    fn parse_infix(
+        &self,
+        parser: &mut Parser,
+        first: &Expr,
+        precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        let op = associative(&parser.peek_token_ref().token)?;
+        Some(parse_row(parser, first.clone(), (op, precedence)))
+    }
+
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
         let [first, second] = parser.peek_tokens::<2>();
         let Token::Word(word) = &first else {
@@ -139,6 +151,51 @@ impl Dialect for FlinkDialect {
             (Keyword::CUBE, Token::LParen) => Some(parse_sets(parser, Expr::Cube)),
             _ => None,
         }
+    }
+}
+
+/// Operators of which a row may be grouped in any way.
+fn associative(token: &Token) -> Option<BinaryOperator> {
+    match token {
+        Token::Word(word) if word.quote_style.is_some() => None,
+        Token::Word(word) if word.keyword == Keyword::AND => Some(BinaryOperator::And),
+        Token::Word(word) if word.keyword == Keyword::OR => Some(BinaryOperator::Or),
+        Token::StringConcat => Some(BinaryOperator::StringConcat),
+        _ => None,
+    }
+}
+
+/// Reads what follows `first` in a row of the same operator.
+fn parse_row(
+    parser: &mut Parser,
+    first: Expr,
+    (op, precedence): (BinaryOperator, u8),
+) -> Result<Expr, ParserError> {
+    let mut operands = vec![first];
+    while associative(&parser.peek_token_ref().token).as_ref() == Some(&op) {
+        parser.next_token();
+        operands.push(parser.parse_subexpr(precedence)?);
+    }
+    Ok(joined(operands, &op))
+}
+
+/// `operands` with `op` between them: a short row from the left, as everybody reads it.
+fn joined(mut operands: Vec<Expr>, op: &BinaryOperator) -> Expr {
+    const SHORT: usize = 16;
+    if operands.len() <= SHORT {
+        let both = |left, right| Expr::BinaryOp {
+            left: Box::new(left),
+            op: op.clone(),
+            right: Box::new(right),
+        };
+        let row = operands.into_iter().reduce(both);
+        return row.expect("a row has a first operand");
+    }
+    let right = operands.split_off(operands.len() / 2);
+    Expr::BinaryOp {
+        left: Box::new(joined(operands, op)),
+        op: op.clone(),
+        right: Box::new(joined(right, op)),
     }
 }
 

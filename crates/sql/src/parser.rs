@@ -2,6 +2,7 @@
 //! statements around them here, token by token, so that each error says what was expected.
 
 pub(crate) mod data_type;
+mod depth;
 mod table;
 
 use sqlparser::ast::{Ident, Query};
@@ -16,10 +17,16 @@ use crate::dialect::FlinkDialect;
 const STATEMENTS: &str = "expected CREATE TABLE, CREATE VIEW, INSERT INTO, EXECUTE STATEMENT SET, \
                           SET or EXPLAIN";
 
+/// What sqlparser counts for itself: it gives up further in than `depth`, which says what is wrong.
+const RECURSION_MAX: usize = 200;
+
 /// Parses all statements of `text`.
 pub(crate) fn parse(text: &str, dialect: &FlinkDialect) -> Result<Vec<Statement>> {
     let tokens = tokenize(text, dialect)?;
-    let parser = Parser::new(dialect).with_tokens_with_locations(tokens.clone());
+    depth::check(&tokens)?;
+    let parser = Parser::new(dialect)
+        .with_recursion_limit(RECURSION_MAX)
+        .with_tokens_with_locations(tokens.clone());
     let mut script = ScriptParser {
         parser,
         dialect,

@@ -5,6 +5,8 @@ mod grouping;
 mod select;
 pub(crate) mod window;
 
+use std::rc::Rc;
+
 use arrow::datatypes::DataType;
 use sqlparser::ast::{self, Ident, SetExpr, Spanned, TableFactor};
 
@@ -31,7 +33,7 @@ pub(crate) struct QueryBinder<'a> {
     /// Where the types of casts are.
     pub dialect: &'a FlinkDialect,
     /// Queries named by WITH.
-    locals: Vec<(String, Bound)>,
+    locals: Vec<(String, Rc<Bound>)>,
 }
 
 impl<'a> QueryBinder<'a> {
@@ -65,10 +67,11 @@ impl<'a> QueryBinder<'a> {
                     .map(|column| column.name.clone())
                     .collect();
                 let bound = rename(bound, &cte.alias.name, &columns)?;
-                binder.locals.push((cte.alias.name.value.clone(), bound));
+                let name = cte.alias.name.value.clone();
+                binder.locals.push((name, Rc::new(bound)));
             }
         }
-        match query.body.as_ref() {
+        let bound = match query.body.as_ref() {
             SetExpr::Select(select) => binder.bind_select(select),
             SetExpr::Query(query) => binder.bind(query),
             SetExpr::SetOperation { op, right, .. } => {
@@ -76,7 +79,9 @@ impl<'a> QueryBinder<'a> {
             }
             SetExpr::Values(_) => Err(Fault::unsupported(place, "`VALUES` is")),
             _ => Err(Fault::unsupported(place, "this statement as a query is")),
-        }
+        }?;
+        crate::rel::depth::check(&bound.rel, place)?;
+        Ok(bound)
     }
 
     /// Binds what stands after FROM.
@@ -175,7 +180,7 @@ impl<'a> QueryBinder<'a> {
             .rev()
             .find(|(known, _)| *known == name.value)
         {
-            Some((_, bound)) => bound.clone(),
+            Some((_, bound)) => bound.as_ref().clone(),
             None => match self.catalog.find(&name.value) {
                 Some(Named::View(bound)) => bound.clone(),
                 Some(Named::Table(index)) => self.scan(index, name)?,

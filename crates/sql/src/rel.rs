@@ -3,6 +3,8 @@
 //! A [`Rel`] knows the names and types of all its columns; expressions refer to the columns of the
 //! input by position. `emit` turns the trees of all queries into the nodes of one plan.
 
+pub(crate) mod depth;
+
 use arrow::datatypes::DataType;
 use millstream_core::expr::{BinaryOp, Expr, ExprKind};
 use millstream_core::plan::{WindowKind, WindowSpec};
@@ -51,6 +53,9 @@ pub(crate) struct GroupBy {
     pub grouping_id: bool,
 }
 
+/// Conditions that get a step each; further ones are checked one after the other in one step.
+const FILTERS_MAX: usize = 16;
+
 impl Rel {
     /// Reads table `index`.
     pub fn scan(index: usize, fields: Vec<(String, DataType)>) -> Self {
@@ -58,6 +63,17 @@ impl Rel {
             step: Step::Scan(index),
             fields,
         }
+    }
+
+    /// How many filters follow each other at the top.
+    fn filters(&self) -> usize {
+        let mut rel = self;
+        let mut count = 0;
+        while let Step::Filter(input, _) = &rel.step {
+            rel = input;
+            count += 1;
+        }
+        count
     }
 
     /// Keeps rows for which `predicate` is true, as near to the source as it goes.
@@ -69,7 +85,9 @@ impl Rel {
                 op: BinaryOp::And,
                 left,
                 right,
-            } if can_fail(&right) => return self.filter(*left).filter(*right),
+            } if can_fail(&right) && self.filters() < FILTERS_MAX => {
+                return self.filter(*left).filter(*right);
+            }
             kind => Expr { kind, ..predicate },
         };
         let fields = self.fields.clone();

@@ -289,6 +289,52 @@ fn a_script_without_inserts_has_no_plan() {
 }
 
 #[test]
+fn a_long_row_means_the_same_as_a_short_one() {
+    let plan = |count: usize| {
+        let row: Vec<String> = (0..count).map(|n| format!("n = {n}")).collect();
+        let text = format!(
+            "CREATE TABLE t (n INT) WITH ('connector' = 'datagen');
+            CREATE TABLE target (n INT) WITH ('connector' = 'blackhole');
+            INSERT INTO target SELECT n FROM t WHERE {};",
+            row.join(" OR ")
+        );
+        run("x.sql", &text).unwrap_or_else(|error| panic!("{error}"))
+    };
+    assert!(
+        plan(3).contains("(((n = 0) OR (n = 1)) OR (n = 2))"),
+        "{}",
+        plan(3)
+    );
+    // Cut in the middle: nothing is lost and the order stays.
+    let long = plan(17);
+    let numbers: Vec<&str> = long.split("(n = ").skip(1).collect();
+    let numbers = numbers.iter().filter_map(|part| part.split(')').next());
+    let expected: Vec<String> = (0..17).map(|n| n.to_string()).collect();
+    assert_eq!(numbers.collect::<Vec<_>>(), expected);
+    assert!(long.contains("(n = 7)) OR ((("), "{long}");
+}
+
+#[test]
+fn views_cannot_add_up_to_more_than_a_stack_holds() {
+    let views: String = (1..600)
+        .map(|n| format!("CREATE VIEW v{n} AS SELECT n + 1 AS n FROM v{};\n", n - 1))
+        .collect();
+    let text = format!(
+        "CREATE TABLE t (n INT) WITH ('connector' = 'datagen');
+        CREATE VIEW v0 AS SELECT n FROM t;
+        {views}"
+    );
+    assert_eq!(
+        run("x.sql", &text),
+        Err(
+            "x.sql:502:21: nested too deeply: found 501 expressions within each other in this query \
+             and the views below it, expected at most 500"
+                .to_owned()
+        )
+    );
+}
+
+#[test]
 fn the_demo_plans() {
     let text = include_str!("../../../pipelines/web_clicks.sql");
     let found = run("web_clicks.sql", text).unwrap_or_else(|error| panic!("{error}"));
