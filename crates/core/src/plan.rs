@@ -122,8 +122,6 @@ pub struct EventTimeSpec {
     pub delay_ms: i64,
     /// A split without rows for so long stops holding time back.
     pub idle_timeout_ms: Option<u64>,
-    /// How long after a window's end its state stays, in milliseconds.
-    pub allowed_lateness_ms: i64,
 }
 
 /// The table of late rows. They are decoded again from the raw record with a shape of their own,
@@ -277,6 +275,8 @@ pub struct WindowAggregate {
     pub grouping_id: bool,
     /// Name of the sink that the query writes to: `late_for` of rows that come late.
     pub query: String,
+    /// How long after its end a window takes rows in and is put out again, in milliseconds.
+    pub allowed_lateness_ms: i64,
 }
 
 /// One aggregate of a [`WindowAggregate`].
@@ -530,9 +530,6 @@ impl fmt::Display for SourcePlan {
         if let Some(spec) = &self.event_time {
             let column = schema.field(spec.column).name();
             write!(f, " watermark {column} - {} ms", spec.delay_ms)?;
-            if spec.allowed_lateness_ms > 0 {
-                write!(f, " allowed lateness {} ms", spec.allowed_lateness_ms)?;
-            }
         }
         Ok(())
     }
@@ -614,6 +611,9 @@ impl fmt::Display for AggregateText<'_> {
         let keys: Vec<&str> = aggregate.keys.iter().map(name).collect();
         write!(f, "aggregate {}", WindowText(&aggregate.window, input))?;
         write!(f, " by [{}]", keys.join(", "))?;
+        if aggregate.allowed_lateness_ms > 0 {
+            write!(f, " allowed lateness {} ms", aggregate.allowed_lateness_ms)?;
+        }
         if aggregate.grouping_sets.len() != 1 || aggregate.grouping_sets[0].len() != keys.len() {
             let sets: Vec<String> = aggregate
                 .grouping_sets

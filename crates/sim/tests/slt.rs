@@ -23,6 +23,7 @@ macro_rules! files {
 }
 
 files![
+    allowed_lateness,
     aggregates_ordered,
     aggregates_statistics,
     avg_sum_types,

@@ -18,6 +18,7 @@ use millstream_core::{NodeId, SinkId, SourceId};
 use crate::catalog::{Catalog, Table, TableColumnKind};
 use crate::diagnostic::Result;
 use crate::fields;
+use crate::lateness;
 use crate::rel::{GroupBy, Rel, Step, natural_name};
 use crate::settings::Settings;
 use crate::sinks::Sinks;
@@ -88,6 +89,7 @@ pub(crate) fn plan(
         options,
     };
     fields::narrow(&mut plan);
+    lateness::apply(&mut plan, catalog, settings)?;
     Ok(plan)
 }
 
@@ -235,7 +237,6 @@ fn event_time(
         column: positions[watermark.column].expect("the watermark's column is always needed"),
         delay_ms: watermark.delay_ms,
         idle_timeout_ms,
-        allowed_lateness_ms: 0,
     }))
 }
 
@@ -463,6 +464,7 @@ impl Emitter {
             aggregates: calls.collect(),
             grouping_id: group_by.grouping_id,
             query: self.query.clone(),
+            allowed_lateness_ms: 0,
         };
         let input = match inputs.all_columns() {
             Some(positions) => {

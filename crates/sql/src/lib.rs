@@ -21,6 +21,7 @@ mod emit;
 mod expr;
 mod fields;
 mod functions;
+mod lateness;
 mod options;
 mod parser;
 mod query;

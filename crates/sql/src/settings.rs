@@ -177,12 +177,22 @@ impl Settings {
                 let known = catalog.tables.iter().map(|table| table.name.as_str());
                 return Err(Fault::at(&setting.place, message).near(table, known));
             }
-            if what == LATENESS && duration(setting)? > 0 {
-                let message = format!("allowed lateness of {} is", setting.value);
-                return Err(Fault::unsupported(&setting.place, message).help("expected `0 s`"));
+            if what == LATENESS {
+                duration(setting)?;
             }
         }
         Ok(())
+    }
+
+    /// How long after their ends the windows over `table` take rows in, in milliseconds, and where that
+    /// is set.
+    pub fn allowed_lateness(&self, table: &str) -> Result<Option<(i64, Origin)>> {
+        let key = format!("{PREFIX}{table}.{LATENESS}");
+        let Some(setting) = self.values.get(&key) else {
+            return Ok(None);
+        };
+        let ms = i64::try_from(duration(setting)?).unwrap_or(i64::MAX / 4);
+        Ok((ms > 0).then(|| (ms, setting.place.clone())))
     }
 
     /// Where the late rows of `table` go.

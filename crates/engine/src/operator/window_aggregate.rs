@@ -24,6 +24,7 @@ use crate::state::Input;
 use crate::state::accumulator::RunKey;
 use crate::window::assigner::to_millis;
 use crate::window::pane::PaneInput;
+use crate::window::sliding::Fired;
 use crate::window::window_state::{ClosedWindow, Coalesced, Place};
 use crate::window::{Pane, Slicing, Sliding, StateShape, WindowState};
 
@@ -81,9 +82,12 @@ impl WindowAggregateOperator {
             plan: plan.clone(),
             query: Arc::from(plan.query.as_str()),
             state: WindowState::new(shape.clone())?,
-            sliding: match slicing.is_single() {
+            sliding: match slicing.is_single() && plan.allowed_lateness_ms == 0 {
                 true => None,
-                false => Some(Sliding::new(slicing, shape.clone())?),
+                false => {
+                    let lateness = plan.allowed_lateness_ms;
+                    Some(Sliding::new(slicing, lateness, shape.clone())?)
+                }
             },
             slicing,
             shape,
@@ -171,7 +175,7 @@ impl WindowAggregateOperator {
     ) -> Option<OnTime> {
         let origin = origin?;
         // PERF: mostly even the oldest window is open after the last row, so no row is looked at.
-        let newest = origin.source.after.advanced_to(self.fired);
+        let newest = self.closed_at(origin.source.after.advanced_to(self.fired));
         let oldest = ends.iter().min()?;
         if !newest.has_passed_end(EventTime(*oldest)) {
             return None;
@@ -184,7 +188,8 @@ impl WindowAggregateOperator {
             let source_row = origin.source_row(row);
             let watermark = origin.source.watermark_before(source_row as usize);
             let watermark = watermark.advanced_to(self.fired);
-            if let Some(end) = self.slicing.open_end(*slice, watermark) {
+            let closed_at = self.closed_at(watermark);
+            if let Some(end) = self.slicing.open_end(*slice, closed_at) {
                 let row = u32::try_from(row).expect("batches have fewer than 2^32 rows");
                 on_time.rows.push(row);
                 on_time.open_ends.push(end);
@@ -202,17 +207,30 @@ impl WindowAggregateOperator {
         Some(on_time)
     }
 
-    fn push_results(&self, end: i64, panes: &[Pane], results: &mut Coalesced) -> Result<()> {
-        for (set, pane) in panes.iter().enumerate() {
-            if pane.groups() > 0 {
-                results.push(self.results(end, set, pane)?)?;
+    /// Windows that have passed at this watermark take no more rows in at `watermark`.
+    fn closed_at(&self, watermark: Watermark) -> Watermark {
+        match watermark {
+            Watermark::MIN | Watermark::MAX => watermark,
+            Watermark(ms) => Watermark(ms.saturating_sub(self.plan.allowed_lateness_ms)),
+        }
+    }
+
+    fn push_results(&self, fired: &Fired<'_>, results: &mut Coalesced) -> Result<()> {
+        for (set, (pane, groups)) in fired.panes.iter().zip(&fired.groups).enumerate() {
+            if !groups.is_empty() {
+                results.push(self.results((fired.end, set), pane, groups)?)?;
             }
         }
         Ok(())
     }
 
-    fn results(&self, end: i64, set: usize, pane: &Pane) -> Result<RecordBatch> {
-        let rows = pane.groups();
+    fn results(
+        &self,
+        (end, set): (i64, usize),
+        pane: &Pane,
+        groups: &[u32],
+    ) -> Result<RecordBatch> {
+        let rows = groups.len();
         let time = |ms: i64| TimestampMillisecondArray::from_value(ms, rows);
         let time_type = self.schema.field(2).data_type();
         let window_time: ArrayRef = Arc::new(time(end - 1).with_timezone(types::TIME_ZONE));
@@ -221,7 +239,7 @@ impl WindowAggregateOperator {
             Arc::new(time(end)),
             cast(&window_time, time_type)?,
         ];
-        columns.extend(self.state.finish(pane)?);
+        columns.extend(self.state.finish(pane, groups)?);
         if self.plan.grouping_id {
             let id = grouping_id(&self.plan.grouping_sets[set], self.plan.keys.len());
             columns.push(Arc::new(Int64Array::from_value(id, rows)));
@@ -267,13 +285,13 @@ impl Stateful for WindowAggregateOperator {
         let mut results = Coalesced::new(self.schema.clone());
         let Some(mut sliding) = self.sliding.take() else {
             for (place, panes) in closed {
-                self.push_results(place.until, &panes, &mut results)?;
+                self.push_results(&Fired::whole(place.until, &panes), &mut results)?;
             }
             return results.finish();
         };
         closed.into_iter().for_each(|slice| sliding.arrive(slice));
-        sliding.fire(self.fired_before, self.fired, &mut |end, panes| {
-            self.push_results(end, panes, &mut results)
+        sliding.fire(self.fired_before, self.fired, &mut |fired| {
+            self.push_results(fired, &mut results)
         })?;
         self.sliding = Some(sliding);
         results.finish()

@@ -146,6 +146,17 @@ impl GroupTable {
         groups.extend((0..count).map(|group| self.intern_key(other.key(group))));
     }
 
+    /// The groups here of the keys of `other` that are here.
+    pub fn groups_of(&self, other: &Self) -> Vec<u32> {
+        let count = u32::try_from(other.len()).expect("group indices are u32");
+        let find = |group: u32| {
+            let key = other.key(group);
+            let is_key = |group: &u32| self.key(*group) == key;
+            self.index.find(xxh3_64(key), is_key).copied()
+        };
+        (0..count).filter_map(find).collect()
+    }
+
     fn intern_key(&mut self, key: &[u8]) -> u32 {
         let Self { index, bytes, ends } = self;
         let entry = index.entry(

@@ -182,7 +182,8 @@ impl Blocks {
     }
 }
 
-fn merge(into: &mut [Pane], from: &[Pane]) -> Result<()> {
+/// Adds the panes of `from`, by grouping set.
+pub fn merge(into: &mut [Pane], from: &[Pane]) -> Result<()> {
     let mut panes = into.iter_mut().zip(from);
     panes.try_for_each(|(into, from)| match from.groups() {
         0 => Ok(()),

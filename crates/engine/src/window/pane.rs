@@ -196,13 +196,14 @@ impl Pane {
         Ok(states.collect::<Result<Vec<_>>>()?.concat())
     }
 
-    /// Result columns of all groups.
-    pub fn finish(&self) -> Result<Vec<ArrayRef>> {
-        let groups = self.all_groups();
-        self.accumulators
-            .iter()
-            .map(|a| a.finish(&groups))
-            .collect()
+    /// The groups here of the keys of another pane.
+    pub fn groups_of(&self, other: &Self) -> Vec<u32> {
+        self.table.groups_of(&other.table)
+    }
+
+    /// Result columns of these groups.
+    pub fn finish(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.accumulators.iter().map(|a| a.finish(groups)).collect()
     }
 
     /// All groups in order.

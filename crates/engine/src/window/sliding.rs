@@ -1,27 +1,50 @@
-//! HOP and CUMULATE: what is kept of slices that are in several windows, on the shard that owns their
-//! keys.
+//! What is kept of slices after their first window has fired, on the shard that owns their keys: for
+//! HOP and CUMULATE because they are in several windows, with allowed lateness because more rows may
+//! come.
 //!
 //! Slices arrive once they are complete, each with the first window that it counts in: rows that were
 //! late for some of their slice's windows count in the others only. Windows then fire one after the
-//! other. CUMULATE keeps one growing pane for each longest window; HOP keeps slices, and puts a window
-//! together from three panes (see [`Blocks`]). Blocks can be made anew from slices: only slices are
-//! written to checkpoints.
+//! other. CUMULATE keeps one growing pane for each longest window; the others keep slices, and a window
+//! of HOP is put together from three panes (see [`Blocks`]). Blocks can be made anew from slices: only
+//! slices are written to checkpoints.
+//!
+//! Rows that come within the allowed lateness for windows that have fired are added to their slice, and
+//! the groups that they are in are put out again for each of those windows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millstream_core::{EventTime, Result, Watermark};
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, merge};
 use super::window_state::{ClosedWindow, Coalesced, Place};
 use super::{Pane, Slicing, StateShape, WindowState};
 
-/// Takes a window's end and its panes.
-pub type Emit<'a> = dyn FnMut(i64, &[Pane]) -> Result<()> + 'a;
+/// A window that is put out.
+pub struct Fired<'a> {
+    /// Its end in ms.
+    pub end: i64,
+    /// Its panes by grouping set.
+    pub panes: &'a [Pane],
+    /// The groups of each pane that are put out.
+    pub groups: Vec<Vec<u32>>,
+}
+
+/// Takes windows.
+pub type Emit<'a> = dyn FnMut(&Fired<'_>) -> Result<()> + 'a;
+
+impl<'a> Fired<'a> {
+    /// All of it.
+    pub fn whole(end: i64, panes: &'a [Pane]) -> Self {
+        let groups = panes.iter().map(Pane::all_groups).collect();
+        Self { end, panes, groups }
+    }
+}
 
 /// See the module.
 pub struct Sliding {
     slicing: Slicing,
+    allowed_lateness_ms: i64,
     /// HOP: by slice. CUMULATE: by longest window, all its slices so far.
     kept: WindowState,
     /// Slices by the first window that they count in.
@@ -31,9 +54,10 @@ pub struct Sliding {
 
 impl Sliding {
     /// Nothing kept.
-    pub fn new(slicing: Slicing, shape: Arc<StateShape>) -> Result<Self> {
+    pub fn new(slicing: Slicing, allowed_lateness_ms: i64, shape: Arc<StateShape>) -> Result<Self> {
         Ok(Self {
             slicing,
+            allowed_lateness_ms,
             kept: WindowState::new(shape)?,
             arrived: BTreeMap::new(),
             blocks: None,
@@ -79,16 +103,18 @@ impl Sliding {
 
     /// Gives all windows that pass between two watermarks to `emit`.
     pub fn fire(&mut self, from: Watermark, to: Watermark, emit: &mut Emit<'_>) -> Result<()> {
+        self.update(from, emit)?;
         let first = from.0.saturating_add(1);
         let mut next = self.slicing.slices().end(first);
         loop {
             let arrived = self.arrived.keys().next().copied();
-            let end = match (arrived, self.kept.is_empty()) {
-                (None, true) => return Ok(()),
-                (Some(arrived), true) => arrived,
-                (arrived, false) => arrived.unwrap_or(next).min(next),
+            let kept = self.last_end().filter(|last| next <= *last).map(|_| next);
+            let end = match (arrived, kept) {
+                (Some(arrived), Some(kept)) => arrived.min(kept),
+                (arrived, kept) => arrived.or(kept).unwrap_or(i64::MAX),
             };
-            if !to.has_passed_end(EventTime(end)) {
+            if end == i64::MAX || !to.has_passed_end(EventTime(end)) {
+                self.kept.drop_fired(to);
                 return Ok(());
             }
             let slices = self.arrived.remove(&end).unwrap_or_default();
@@ -99,6 +125,75 @@ impl Sliding {
             self.kept.drop_fired(Watermark(end.saturating_sub(1)));
             next = self.slicing.following(end);
         }
+    }
+
+    /// The last window that anything kept is in.
+    fn last_end(&self) -> Option<i64> {
+        let newest = self.kept.slices().last();
+        newest.map(|(place, _)| self.slicing.last_end(place.slice))
+    }
+
+    /// Adds slices that came for windows which have fired at `fired`, and puts those out again.
+    fn update(&mut self, fired: Watermark, emit: &mut Emit<'_>) -> Result<()> {
+        let mut changed: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+        let mut late: Vec<ClosedWindow> = vec![];
+        while let Some(entry) = self.arrived.first_entry() {
+            if !fired.has_passed_end(EventTime(*entry.key())) {
+                break;
+            }
+            for (place, panes) in entry.remove() {
+                let mut end = place.until;
+                while end <= self.slicing.last_end(place.slice)
+                    && fired.has_passed_end(EventTime(end))
+                {
+                    changed.entry(end).or_default().push(late.len());
+                    end = self.slicing.following(end);
+                }
+                late.push((place, panes));
+            }
+        }
+        if late.is_empty() {
+            return Ok(());
+        }
+        self.blocks = None;
+        for (place, panes) in &late {
+            let mut copy = self.kept.empty_panes()?;
+            merge(&mut copy, panes)?;
+            self.keep(place.slice, copy)?;
+        }
+        for (end, slices) in changed {
+            let panes = self.window(end)?;
+            let groups = panes.iter().enumerate().map(|(set, pane)| {
+                let slices = slices.iter().map(|slice| &late[*slice].1[set]);
+                let mut groups: Vec<u32> = slices.flat_map(|s| pane.groups_of(s)).collect();
+                groups.sort_unstable();
+                groups.dedup();
+                groups
+            });
+            let groups = groups.collect();
+            let panes = &panes;
+            emit(&Fired { end, panes, groups })?;
+        }
+        Ok(())
+    }
+
+    /// Adds a slice to what is kept.
+    fn keep(&mut self, slice: i64, panes: Vec<Pane>) -> Result<()> {
+        let until = self.slicing.last_end(slice);
+        let until = until.saturating_add(self.allowed_lateness_ms);
+        self.kept.add(Place { until, slice }, panes)
+    }
+
+    /// The window that ends at `end`, from its slices.
+    fn window(&self, end: i64) -> Result<Vec<Pane>> {
+        let mut window = self.kept.empty_panes()?;
+        let start = self.slicing.start(end);
+        for (place, panes) in self.kept.slices() {
+            if place.slice > start && place.slice <= end {
+                merge(&mut window, panes)?;
+            }
+        }
+        Ok(window)
     }
 
     fn fire_growing(
@@ -113,7 +208,7 @@ impl Sliding {
         }
         let longest = Place::single(self.slicing.last_end(end));
         match self.kept.get(longest) {
-            Some(panes) => emit(end, panes),
+            Some(panes) => emit(&Fired::whole(end, panes)),
             None => Ok(()),
         }
     }
@@ -124,6 +219,12 @@ impl Sliding {
         slices: Vec<ClosedWindow>,
         emit: &mut Emit<'_>,
     ) -> Result<()> {
+        if self.slicing.is_single() {
+            for (place, panes) in slices {
+                self.keep(place.slice, panes)?;
+            }
+            return emit(&Fired::whole(end, &self.window(end)?));
+        }
         let mut blocks = match self.blocks.take() {
             Some(blocks) => blocks,
             None => Blocks::new(self.slicing, &self.kept)?,
@@ -131,11 +232,9 @@ impl Sliding {
         blocks.advance(end, &self.kept)?;
         for (place, panes) in slices {
             blocks.add(place.slice, &panes, &self.kept)?;
-            let until = self.slicing.last_end(place.slice);
-            let slice = place.slice;
-            self.kept.add(Place { until, slice }, panes)?;
+            self.keep(place.slice, panes)?;
         }
-        emit(end, &blocks.window(&self.kept)?)?;
+        emit(&Fired::whole(end, &blocks.window(&self.kept)?))?;
         self.blocks = Some(blocks);
         Ok(())
     }

@@ -336,10 +336,10 @@ impl WindowState {
         }
     }
 
-    /// Keys and results of a closed pane, as columns.
-    pub fn finish(&self, pane: &Pane) -> Result<Vec<ArrayRef>> {
-        let mut columns = pane.keys(&self.encoder, &pane.all_groups())?;
-        columns.extend(pane.finish()?);
+    /// Keys and results of these groups of a pane, as columns.
+    pub fn finish(&self, pane: &Pane, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let mut columns = pane.keys(&self.encoder, groups)?;
+        columns.extend(pane.finish(groups)?);
         Ok(columns)
     }
 }
@@ -408,6 +408,7 @@ mod tests {
             ],
             grouping_id: false,
             query: "q".into(),
+            allowed_lateness_ms: 0,
         };
         let input = Schema::new(vec![
             Field::new("name", DataType::Utf8, true),

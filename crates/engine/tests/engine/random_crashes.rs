@@ -8,7 +8,8 @@ use millstream_core::plan::{Plan, WindowKind};
 use millstream_engine::{Job, StepJob};
 
 use crate::world::{
-    Random, World, committed, config, expected, expected_in, input, plan, plan_with, world,
+    Random, World, committed, committed_with, config, expected, expected_in, input, plan,
+    plan_with, world,
 };
 
 /// Runs to the end, dying at random moments; parallelism and batch size change at each restart.
@@ -92,11 +93,15 @@ fn sliding_and_growing_windows_hold_what_is_in_them() {
                 .collect()
         };
         let input = input(&mut random);
-        let expected = expected_in(&input, &ends_of);
+        let lateness = match grows {
+            true => 0,
+            false => [0, 0, 5, 40][usize::try_from(random.below(4)).unwrap()],
+        };
+        let expected = expected_in(&input, &ends_of, lateness);
         let world = world(&input);
-        run_with_crashes(&world, plan_with(kind.clone()), &mut random);
-        let (counts, late, dead) = committed(&world);
-        assert_eq!(counts, expected.0, "seed {seed} {kind:?}");
+        run_with_crashes(&world, plan_with(kind.clone(), lateness), &mut random);
+        let (counts, late, dead) = committed_with(&world, lateness > 0);
+        assert_eq!(counts, expected.0, "seed {seed} {kind:?} {lateness}");
         assert_eq!((late, dead), (expected.1, expected.2), "seed {seed}");
     }
 }
@@ -121,10 +126,11 @@ fn another_plans_state_is_refused() {
     let storage = MemoryStorage::default();
     let mut first = config(&world, &storage, &mut random);
     StepJob::open(first.clone()).unwrap().checkpoint().unwrap();
-    first.plan = Arc::new(plan_with(WindowKind::Tumble {
+    let kind = WindowKind::Tumble {
         size_ms: 7,
         offset_ms: 0,
-    }));
+    };
+    first.plan = Arc::new(plan_with(kind, 0));
     let error = StepJob::open(first).map(drop).unwrap_err();
     assert!(error.to_string().contains("another plan"), "{error}");
 }

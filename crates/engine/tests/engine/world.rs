@@ -164,6 +164,7 @@ fn aggregate() -> WindowAggregate {
         aggregates: vec![count(None, false), count(Some(0), true)],
         grouping_id: false,
         query: "counts".into(),
+        allowed_lateness_ms: 0,
     }
 }
 
@@ -187,7 +188,6 @@ fn source() -> SourcePlan {
             column: 0,
             delay_ms: DELAY_MS,
             idle_timeout_ms: None,
-            allowed_lateness_ms: 0,
         }),
         late_events: Some(LateEvents {
             sink: SinkId(1),
@@ -275,16 +275,16 @@ pub type Counts = BTreeMap<(i64, String), (i64, i64)>;
 /// Counts by window end and key, late rows, dead records: by the definition.
 /// What must come out of windows of [`WINDOW_MS`].
 pub fn expected(input: &[(String, Vec<String>)]) -> (Counts, Vec<(i64, i64)>, usize) {
-    expected_in(input, &|time| {
-        vec![(time.div_euclid(WINDOW_MS) + 1) * WINDOW_MS]
-    })
+    let ends_of = |time: i64| vec![(time.div_euclid(WINDOW_MS) + 1) * WINDOW_MS];
+    expected_in(input, &ends_of, 0)
 }
 
 /// What must come out, given the ends of the windows of a time in order: a row counts in those that its
-/// split has not passed before it, and is late if there are none.
+/// split has not passed before it by more than `lateness_ms`, and is late if there are none.
 pub fn expected_in(
     input: &[(String, Vec<String>)],
     ends_of: &dyn Fn(i64) -> Vec<i64>,
+    lateness_ms: i64,
 ) -> (Counts, Vec<(i64, i64)>, usize) {
     let (mut windows, mut late, mut dead) = (BTreeMap::new(), vec![], 0);
     for (_, records) in input {
@@ -297,7 +297,7 @@ pub fn expected_in(
             let time: i64 = time.parse().unwrap();
             let mut ends = ends_of(time);
             let last = *ends.last().unwrap();
-            ends.retain(|end| end - 1 > watermark);
+            ends.retain(|end| end - 1 > watermark.saturating_sub(lateness_ms));
             if ends.is_empty() {
                 late.push((time, last));
             }
@@ -322,7 +322,13 @@ pub fn expected_in(
     )
 }
 
+/// What the sinks hold. Each window came out once.
 pub fn committed(world: &World) -> (Counts, Vec<(i64, i64)>, usize) {
+    committed_with(world, false)
+}
+
+/// What the sinks hold; with `updates`, a window may come out again with more rows.
+pub fn committed_with(world: &World, updates: bool) -> (Counts, Vec<(i64, i64)>, usize) {
     let mut counts = Counts::new();
     for rows in world.sinks[0].rows() {
         let ends = rows.column(1).as_primitive::<TimestampMillisecondType>();
@@ -335,11 +341,12 @@ pub fn committed(world: &World) -> (Counts, Vec<(i64, i64)>, usize) {
                 ends.value(row),
                 rows.column(3).as_string::<i32>().value(row).to_owned(),
             );
-            let twice = counts.insert(key, (n.value(row), times.value(row)));
+            let now = (n.value(row), times.value(row));
+            let before = counts.insert(key, now);
+            let is_update = before.is_some_and(|before| updates && before.0 < now.0);
             assert!(
-                twice.is_none(),
-                "a window came out twice: {twice:?} then {:?}",
-                n.value(row)
+                before.is_none() || is_update,
+                "a window came out twice: {before:?} then {now:?}"
             );
         }
     }
@@ -359,10 +366,11 @@ pub fn committed(world: &World) -> (Counts, Vec<(i64, i64)>, usize) {
 }
 
 /// The plan with other windows.
-pub fn plan_with(kind: WindowKind) -> Plan {
+pub fn plan_with(kind: WindowKind, allowed_lateness_ms: i64) -> Plan {
     let mut plan = plan();
     if let Operator::WindowAggregate(aggregate) = &mut plan.nodes[0].operator {
         aggregate.window.kind = kind;
+        aggregate.allowed_lateness_ms = allowed_lateness_ms;
     }
     plan
 }
