@@ -25,6 +25,8 @@ use datafusion::physical_expr::PhysicalExpr;
 use millstream_core::expr::Expr;
 use millstream_core::{Error, Result};
 
+pub(crate) use cast::{text_writer, write_float};
+
 use crate::function::from_datafusion;
 
 /// An expression, ready to compute.

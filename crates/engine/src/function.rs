@@ -16,15 +16,19 @@ pub(crate) mod arithmetic;
 mod calendar;
 mod conditional;
 mod definition;
+mod encoding;
 mod hash;
+mod json;
 mod math;
 mod nested;
+mod parts;
 mod pattern;
 mod regexp;
 mod search;
 mod text;
 mod time;
 mod timestamp;
+mod trigonometry;
 mod udf;
 
 use std::sync::{Arc, LazyLock};
@@ -49,8 +53,12 @@ static FUNCTIONS: LazyLock<Vec<Function>> = LazyLock::new(|| {
         text::functions(),
         search::functions(),
         regexp::functions(),
+        parts::functions(),
+        encoding::functions(),
+        json::functions(),
         hash::functions(),
         math::functions(),
+        trigonometry::functions(),
         time::functions(),
         conditional::functions(),
         nested::functions(),

@@ -22,6 +22,8 @@ pub(crate) enum Statement {
     CreateTable(Box<CreateTable>),
     /// `CREATE [TEMPORARY] VIEW`
     CreateView(CreateView),
+    /// `CREATE [TEMPORARY] FUNCTION`
+    CreateFunction(CreateFunction),
     /// `INSERT INTO`, also inside a statement set
     Insert(Insert),
     /// `SET 'key' = 'value'`
@@ -61,6 +63,21 @@ pub(crate) struct CreateView {
     pub query: Box<Query>,
     /// `IF NOT EXISTS`
     pub if_not_exists: bool,
+}
+
+/// `CREATE FUNCTION name(a type, …) RETURNS type AS expression`.
+#[derive(Debug)]
+pub(crate) struct CreateFunction {
+    /// Its name.
+    pub name: Ident,
+    /// `IF NOT EXISTS`
+    pub if_not_exists: bool,
+    /// Its parameters.
+    pub params: Vec<(Ident, DataType)>,
+    /// The type of its result.
+    pub returns: DataType,
+    /// What it computes.
+    pub body: Box<Expr>,
 }
 
 /// `CREATE TABLE name (…) WITH (…)`.

@@ -10,6 +10,8 @@
 //! A [`Fault`] found here passes through sqlparser as a message that names its number
 //! ([`FlinkDialect::take_fault`]).
 
+pub(crate) mod json;
+
 use std::cell::RefCell;
 
 use arrow::datatypes::DataType as ArrowType;
@@ -20,6 +22,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
 use crate::diagnostic::Fault;
+use crate::expr::user_function::UserFunction;
 use crate::parser::data_type::parse_type;
 
 /// The prefix of `TABLE t` in the tree.
@@ -27,11 +30,12 @@ pub(crate) const TABLE: &str = "TABLE";
 /// The prefix of `TABLE t PARTITION BY …` in the tree.
 pub(crate) const PARTITIONED_TABLE: &str = "TABLE PARTITION BY";
 
-/// Flink SQL.
+/// Flink SQL, and what a script adds to it: its functions.
 #[derive(Debug, Default)]
 pub(crate) struct FlinkDialect {
     types: RefCell<Vec<ArrowType>>,
     faults: RefCell<Vec<Fault>>,
+    functions: RefCell<Vec<UserFunction>>,
 }
 
 const FAULT: &str = "fault #";
@@ -42,8 +46,43 @@ impl FlinkDialect {
         let DataType::Custom(name, _) = data_type else {
             return None;
         };
-        let index: usize = name.to_string().parse().ok()?;
+        self.kept_type(&name.to_string())
+    }
+
+    /// The type with this number.
+    pub fn kept_type(&self, number: &str) -> Option<ArrowType> {
+        let index: usize = number.parse().ok()?;
         self.types.borrow().get(index).cloned()
+    }
+
+    /// Keeps a type; gives its number.
+    fn keep_type(&self, data_type: ArrowType) -> String {
+        let mut types = self.types.borrow_mut();
+        types.push(data_type);
+        (types.len() - 1).to_string()
+    }
+
+    /// The function that the script calls `name` (in upper case).
+    pub fn user_function(&self, name: &str) -> Option<UserFunction> {
+        let functions = self.functions.borrow();
+        functions
+            .iter()
+            .find(|known| known.is_called(name))
+            .cloned()
+    }
+
+    /// Names of the script's functions.
+    pub fn user_functions(&self) -> Vec<String> {
+        let functions = self.functions.borrow();
+        functions
+            .iter()
+            .map(|known| known.name().to_owned())
+            .collect()
+    }
+
+    /// Adds a function for the rest of the script.
+    pub fn add_user_function(&self, function: UserFunction) {
+        self.functions.borrow_mut().push(function);
     }
 
     /// Hides `fault` in an error of the parser.
@@ -67,9 +106,7 @@ impl FlinkDialect {
         check_exact(parser).map_err(|fault| self.hide(fault))?;
         let data_type = parse_type(parser).map_err(|fault| self.hide(fault))?;
         parser.expect_token(&Token::RParen)?;
-        let mut types = self.types.borrow_mut();
-        types.push(data_type);
-        let name = Ident::new((types.len() - 1).to_string());
+        let name = Ident::new(self.keep_type(data_type));
         Ok(Expr::Cast {
             kind,
             expr,
@@ -127,6 +164,9 @@ impl Dialect for FlinkDialect {
         first: &Expr,
         precedence: u8,
     ) -> Option<Result<Expr, ParserError>> {
+        if let Some(test) = self.parse_is_json(parser, first) {
+            return Some(test);
+        }
         let op = associative(&parser.peek_token_ref().token)?;
         Some(parse_row(parser, first.clone(), (op, precedence)))
     }
@@ -138,6 +178,11 @@ impl Dialect for FlinkDialect {
         };
         if word.quote_style.is_some() {
             return None;
+        }
+        if second == Token::LParen
+            && let Some(call) = self.parse_json_call(parser)
+        {
+            return Some(call);
         }
         match (word.keyword, &second) {
             (Keyword::TABLE, Token::Word(_)) => Some(parse_table(parser)),

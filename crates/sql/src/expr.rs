@@ -5,8 +5,10 @@
 
 pub(crate) mod aggregate;
 mod call;
+mod json;
 pub(crate) mod literal;
 mod operator;
+pub(crate) mod user_function;
 
 use arrow::datatypes::DataType;
 use millstream_core::expr::{BinaryOp, Expr, ExprKind, Literal};
@@ -33,6 +35,8 @@ pub(crate) struct ExprBinder<'a> {
     pub clause: &'static str,
     /// Columns that were read, and where.
     pub uses: Vec<(usize, Place)>,
+    /// The function whose body this is, in upper case.
+    pub declaring: Option<&'a str>,
     /// Where the clause begins, for parts of the tree that know no place.
     pub start: Place,
 }
@@ -46,6 +50,7 @@ impl<'a> ExprBinder<'a> {
             aggregates: None,
             clause,
             uses: vec![],
+            declaring: None,
             start: Place::new(1, 1),
         }
     }
@@ -296,7 +301,14 @@ impl<'a> ExprBinder<'a> {
             Some(bound) => Ok(bound),
             None => {
                 let signature = functions::find(&name);
-                let signature = signature.ok_or_else(|| functions::unknown(&name, place))?;
+                if signature.is_none()
+                    && let Some(bound) = self.bind_user_function(&name, &args, place)?
+                {
+                    return Ok(bound);
+                }
+                let known = self.dialect.user_functions();
+                let signature =
+                    signature.ok_or_else(|| functions::unknown(&name, &known, place))?;
                 let args = self.bind_arguments(&args)?;
                 signature.call(place, args)
             }
@@ -347,10 +359,8 @@ fn refuse(expr: &ast::Expr, place: Place) -> Fault {
             "a subquery in an expression is"
         }
         E::ILike { .. } => "`ILIKE` is",
-        E::SimilarTo { .. } => "`SIMILAR TO` is",
         E::RLike { .. } => "`RLIKE` is",
         E::AtTimeZone { .. } => "`AT TIME ZONE` is",
-        E::Overlay { .. } => "function `OVERLAY` is",
         E::Array(_) => "`ARRAY[…]` is",
         E::Map(_) => "`MAP[…]` is",
         E::Tuple(_) => "a row in parentheses is",

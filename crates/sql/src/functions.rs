@@ -33,6 +33,25 @@
 //! | `FLOOR_TO(A, 'U')` `CEIL_TO(A, 'U')` (`FLOOR(x TO unit)`) | the type of `A` |
 //! | `TIMESTAMPDIFF('U', T, T)` (both of one type) | INT |
 //! | `TIMESTAMPADD('U', L, T)` | the type of `T` |
+//! | `BTRIM(S[, S])` `OVERLAY(S, S, L[, L])` `TRANSLATE(S, S, S)` `PARSE_URL(S, S[, S])` | `S` |
+//! | `ELT(L, X…)` | `X` |
+//! | `SPLIT(S, S)` `REGEXP_EXTRACT_ALL(S, S[, L])` | ARRAY<STRING> |
+//! | `STR_TO_MAP(S[, S, S])` | MAP<STRING, STRING> |
+//! | `REGEXP_COUNT(S, S)` `REGEXP_INSTR(S, S)` | INT |
+//! | `REGEXP_SUBSTR(S, S)` `SHA2(S, L)` `TO_BASE64(S)` `FROM_BASE64(S)` `HEX(S or L)` `BIN(L)` | `S` |
+//! | `URL_ENCODE(S)` `URL_DECODE(S)` `DECODE(BYTES, S)` | `S` |
+//! | `ENCODE(S, S)` `UNHEX(S)` | BYTES |
+//! | `SIMILAR_TO(S, S)` (`x SIMILAR TO y`) | `B` |
+//! | `SIN(D)` and its like, `ATAN2(D, D)` `PI()` `E()` | `D` |
+//! | `TO_DATE(S[, S format])` | DATE |
+//! | `UNIX_TIMESTAMP(S[, S format])` | `L` |
+//! | `IS_JSON(S, 'kind')` `JSON_EXISTS(S, 'path', 'onError')` | `B` |
+//! | `JSON_VALUE(S, 'path', 'onEmpty', 'onError', X, X)` | `X`: STRING, BOOLEAN, INT or DOUBLE |
+//! | `JSON_QUERY(S, 'path', 'wrapper', 'onEmpty', 'onError')` | `S` |
+//! | `JSON_OBJECT('flags', 'key', any, …)` `JSON_ARRAY('flags', any…)` `JSON_STRING(any)` | `S` |
+//! | `JSON_QUOTE(S)` `JSON_UNQUOTE(S)` | `S` |
+//! | `JSON_LENGTH(S[, 'path'])` | INT |
+//! | `ROW(any…)` | ROW |
 //! | `CARDINALITY(array or map)` | INT |
 //! | `ITEM(ARRAY<X>, L index from 1)` `ITEM(MAP<K, X>, K)` (`a[1]`, `m['k']`) | `X` |
 //!
@@ -43,7 +62,7 @@
 
 use arrow::datatypes::DataType;
 use millstream_core::expr::{Expr, ExprKind, Literal};
-use millstream_core::types::{array, sql_name, timestamp, timestamp_ltz};
+use millstream_core::types::{array, map, sql_name, timestamp, timestamp_ltz};
 
 use crate::diagnostic::{Fault, Place, Result};
 use crate::types::{common_type, convert, is_integer, is_number, is_timestamp, round_type};
@@ -81,6 +100,12 @@ enum Param {
     Common,
     /// ARRAY or MAP
     Collection,
+    /// BYTES
+    Bytes,
+    /// STRING, or an integer as BIGINT
+    TextOrLong,
+    /// Anything but an interval
+    Any,
 }
 
 /// What a function returns.
@@ -99,6 +124,14 @@ enum Returns {
     Rounded,
     Timestamp,
     TimestampLtz,
+    Date,
+    Bytes,
+    /// ARRAY<STRING>
+    Texts,
+    /// MAP<STRING, STRING>
+    TextMap,
+    /// The type of the second argument
+    Second,
 }
 
 const MANY: usize = usize::MAX;
@@ -119,7 +152,9 @@ const fn signature(
 
 /// Every function that is bound by its signature alone.
 const SIGNATURES: &[Signature] = {
-    use Param::{Clock, Collection, Common, Date, Double, Long, Number, Text};
+    use Param::{
+        Any, Bytes, Clock, Collection, Common, Date, Double, Long, Number, Text, TextOrLong,
+    };
     use Returns as R;
     &[
         signature("UPPER", &[Text], (1, 1), R::Text),
@@ -187,6 +222,49 @@ const SIGNATURES: &[Signature] = {
         signature("HOUR", &[Clock], (1, 1), R::Long),
         signature("MINUTE", &[Clock], (1, 1), R::Long),
         signature("SECOND", &[Clock], (1, 1), R::Long),
+        signature("BTRIM", &[Text], (1, 2), R::Text),
+        signature("OVERLAY", &[Text, Text, Long], (3, 4), R::Text),
+        signature("TRANSLATE", &[Text], (3, 3), R::Text),
+        signature("ELT", &[Long, Common], (2, MANY), R::Second),
+        signature("SPLIT", &[Text], (2, 2), R::Texts),
+        signature("STR_TO_MAP", &[Text], (1, 3), R::TextMap),
+        signature("PARSE_URL", &[Text], (2, 3), R::Text),
+        signature("TO_BASE64", &[Text], (1, 1), R::Text),
+        signature("FROM_BASE64", &[Text], (1, 1), R::Text),
+        signature("ENCODE", &[Text], (2, 2), R::Bytes),
+        signature("DECODE", &[Bytes, Text], (2, 2), R::Text),
+        signature("HEX", &[TextOrLong], (1, 1), R::Text),
+        signature("UNHEX", &[Text], (1, 1), R::Bytes),
+        signature("BIN", &[Long], (1, 1), R::Text),
+        signature("URL_ENCODE", &[Text], (1, 1), R::Text),
+        signature("URL_DECODE", &[Text], (1, 1), R::Text),
+        signature("REGEXP_COUNT", &[Text], (2, 2), R::Int),
+        signature("REGEXP_INSTR", &[Text], (2, 2), R::Int),
+        signature("REGEXP_SUBSTR", &[Text], (2, 2), R::Text),
+        signature("REGEXP_EXTRACT_ALL", &[Text, Text, Long], (2, 3), R::Texts),
+        signature("SIMILAR_TO", &[Text], (2, 2), R::Boolean),
+        signature("SHA2", &[Text, Long], (2, 2), R::Text),
+        signature("SIN", &[Double], (1, 1), R::Double),
+        signature("COS", &[Double], (1, 1), R::Double),
+        signature("TAN", &[Double], (1, 1), R::Double),
+        signature("COT", &[Double], (1, 1), R::Double),
+        signature("ASIN", &[Double], (1, 1), R::Double),
+        signature("ACOS", &[Double], (1, 1), R::Double),
+        signature("ATAN", &[Double], (1, 1), R::Double),
+        signature("ATAN2", &[Double], (2, 2), R::Double),
+        signature("SINH", &[Double], (1, 1), R::Double),
+        signature("COSH", &[Double], (1, 1), R::Double),
+        signature("TANH", &[Double], (1, 1), R::Double),
+        signature("DEGREES", &[Double], (1, 1), R::Double),
+        signature("RADIANS", &[Double], (1, 1), R::Double),
+        signature("PI", &[Double], (0, 0), R::Double),
+        signature("E", &[Double], (0, 0), R::Double),
+        signature("TO_DATE", &[Text], (1, 2), R::Date),
+        signature("UNIX_TIMESTAMP", &[Text], (1, 2), R::Long),
+        signature("JSON_STRING", &[Any], (1, 1), R::Text),
+        signature("JSON_QUOTE", &[Text], (1, 1), R::Text),
+        signature("JSON_UNQUOTE", &[Text], (1, 1), R::Text),
+        signature("JSON_LENGTH", &[Text], (1, 2), R::Int),
         signature("CARDINALITY", &[Collection], (1, 1), R::Int),
     ]
 };
@@ -211,6 +289,12 @@ pub(crate) const SPECIAL: &[&str] = &[
     "TIMESTAMPADD",
     "GROUPING",
     "GROUPING_ID",
+    "TYPEOF",
+    "JSON_EXISTS",
+    "JSON_VALUE",
+    "JSON_QUERY",
+    "JSON_OBJECT",
+    "JSON_ARRAY",
     "CAST",
     "TRY_CAST",
 ];
@@ -225,7 +309,6 @@ const UNSTABLE: &[&str] = &[
     "LOCALTIME",
     "LOCALTIMESTAMP",
     "PROCTIME",
-    "UNIX_TIMESTAMP",
     "RAND",
     "RAND_INTEGER",
     "UUID",
@@ -234,6 +317,8 @@ const UNSTABLE: &[&str] = &[
 
 /// Flink's functions that are not there yet.
 const LATER: &[&str] = &[
+    "JSON_OBJECTAGG",
+    "JSON_ARRAYAGG",
     "ROW_NUMBER",
     "RANK",
     "DENSE_RANK",
@@ -243,65 +328,47 @@ const LATER: &[&str] = &[
     "LAG",
     "LEAD",
     "NTH_VALUE",
-    "JSON_VALUE",
-    "JSON_QUERY",
-    "JSON_EXISTS",
-    "JSON_STRING",
-    "JSON_OBJECT",
-    "JSON_ARRAY",
-    "JSON_OBJECTAGG",
-    "JSON_ARRAYAGG",
-    "PARSE_URL",
-    "STR_TO_MAP",
-    "TO_BASE64",
-    "FROM_BASE64",
-    "ENCODE",
-    "DECODE",
     "CONVERT_TZ",
-    "TO_DATE",
-    "OVERLAY",
-    "TRANSLATE",
+    "PRINTF",
     "ELEMENT",
     "ARRAY",
     "MAP",
     "ROW",
+    "ARRAY_APPEND",
+    "ARRAY_CONCAT",
     "ARRAY_CONTAINS",
+    "ARRAY_DISTINCT",
+    "ARRAY_EXCEPT",
+    "ARRAY_INTERSECT",
+    "ARRAY_JOIN",
+    "ARRAY_MAX",
+    "ARRAY_MIN",
+    "ARRAY_POSITION",
+    "ARRAY_PREPEND",
+    "ARRAY_REMOVE",
+    "ARRAY_REVERSE",
+    "ARRAY_SLICE",
+    "ARRAY_SORT",
+    "ARRAY_UNION",
     "MAP_KEYS",
     "MAP_VALUES",
-    "HEX",
-    "BIN",
-    "PI",
-    "SIN",
-    "COS",
-    "TAN",
-    "COT",
-    "ASIN",
-    "ACOS",
-    "ATAN",
-    "ATAN2",
-    "SINH",
-    "COSH",
-    "TANH",
-    "DEGREES",
-    "RADIANS",
-    "E",
-    "TYPEOF",
-    "UNHEX",
-    "URL_ENCODE",
-    "URL_DECODE",
-    "BTRIM",
-    "SPLIT",
+    "MAP_ENTRIES",
+    "MAP_UNION",
+    "MAP_FROM_ARRAYS",
     "TUMBLE_START",
     "TUMBLE_END",
     "HOP_START",
     "HOP_END",
     "SESSION_START",
     "SESSION_END",
-    "WIDTH_BUCKET",
-    "JSON",
-    "SHA2",
+    "TUMBLE_ROWTIME",
+    "HOP_ROWTIME",
+    "SESSION_ROWTIME",
     "GROUP_ID",
-    "LENGTH",
+    "CURRENT_DATABASE",
+    "JSON",
+    "PARSE_JSON",
+    "TRY_PARSE_JSON",
 ];
 
 /// The signature of the function called `name`.
@@ -312,12 +379,26 @@ pub(crate) fn find(name: &str) -> Option<&'static Signature> {
     SIGNATURES.iter().find(|signature| signature.name == name)
 }
 
-/// Why there is no function called `name`.
-pub(crate) fn unknown(name: &str, place: Place) -> Fault {
+/// Why a function that changes is refused.
+pub(crate) fn unstable(name: &str, place: Place) -> Fault {
+    let fault = Fault::unsupported(place, format!("function `{name}` is"));
+    fault.help("its value would not be the same when events are replayed")
+}
+
+/// Whether `name` (in upper case) is one of Flink's functions, there or not.
+pub(crate) fn is_known(name: &str) -> bool {
+    let lists = [SPECIAL, UNSTABLE, LATER];
+    find(name).is_some()
+        || crate::expr::aggregate::is_aggregate(name)
+        || lists.iter().any(|list| list.contains(&name))
+        || matches!(name, "TUMBLE" | "HOP" | "SESSION" | "CUMULATE")
+}
+
+/// Why there is no function called `name`; `made` are those of the script.
+pub(crate) fn unknown(name: &str, made: &[String], place: Place) -> Fault {
     let upper = name.to_uppercase();
     if UNSTABLE.contains(&upper.as_str()) {
-        let fault = Fault::unsupported(place, format!("function `{upper}` is"));
-        return fault.help("its value would not be the same when events are replayed");
+        return unstable(&upper, place);
     }
     if let "TUMBLE" | "HOP" | "SESSION" | "CUMULATE" = upper.as_str() {
         let fault = Fault::unsupported(place, format!("`{upper}` outside of FROM is"));
@@ -329,7 +410,9 @@ pub(crate) fn unknown(name: &str, place: Place) -> Fault {
     let names = SIGNATURES.iter().map(|signature| signature.name);
     let names = names.chain(ALIASES.iter().map(|(alias, _)| *alias));
     let aggregates = crate::expr::aggregate::NAMES.iter().map(|(name, _)| *name);
-    let names = names.chain(aggregates);
+    let names = names
+        .chain(aggregates)
+        .chain(made.iter().map(String::as_str));
     let known: Vec<&str> = names.chain(SPECIAL.iter().copied()).collect();
     let fault = Fault::at(place, format!("unknown function `{name}`"));
     match crate::diagnostic::nearest(name, &known) {
@@ -404,6 +487,14 @@ impl Signature {
                 (fits, found.clone(), "a time or a timestamp")
             }
             Param::Common => (true, common.clone(), ""),
+            Param::Bytes => (*found == DataType::Binary, DataType::Binary, "BYTES"),
+            Param::TextOrLong if is_integer(found) => (true, DataType::Int64, ""),
+            Param::TextOrLong => (*found == DataType::Utf8, DataType::Utf8, "STRING or BIGINT"),
+            Param::Any if is_null => (true, DataType::Utf8, ""),
+            Param::Any => {
+                let fits = !matches!(found, DataType::Duration(_));
+                (fits, found.clone(), "anything but an interval")
+            }
             Param::Collection if is_null => (true, array(DataType::Utf8), ""),
             Param::Collection => {
                 let fits = matches!(found, DataType::List(_) | DataType::Map(..));
@@ -448,6 +539,11 @@ impl Signature {
             }
             Returns::Timestamp => timestamp(3),
             Returns::TimestampLtz => timestamp_ltz(3),
+            Returns::Date => DataType::Date32,
+            Returns::Bytes => DataType::Binary,
+            Returns::Texts => array(DataType::Utf8),
+            Returns::TextMap => map(DataType::Utf8, DataType::Utf8),
+            Returns::Second => args[1].data_type.clone(),
         }
     }
 }

@@ -10,7 +10,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace, Word};
 
-use crate::ast::{CreateView, Explained, Insert, Statement, Text};
+use crate::ast::{CreateFunction, CreateView, Explained, Insert, Statement, Text};
 use crate::diagnostic::{Fault, Origin, Place, Result};
 use crate::dialect::FlinkDialect;
 
@@ -133,10 +133,11 @@ impl ScriptParser<'_> {
         match word(&token).as_str() {
             "TABLE" => table::parse_create_table(&mut self.parser, self.dialect),
             "VIEW" => self.parse_create_view(),
-            "" => Err(found(&token, "TABLE or VIEW")),
+            "FUNCTION" => self.parse_create_function(),
+            "" => Err(found(&token, "TABLE, VIEW or FUNCTION")),
             other => {
                 let fault = Fault::unsupported(token.span, format!("`CREATE {other}` is"));
-                Err(fault.help("expected CREATE TABLE or CREATE VIEW"))
+                Err(fault.help("expected CREATE TABLE, CREATE VIEW or CREATE FUNCTION"))
             }
         }
     }
@@ -153,6 +154,40 @@ impl ScriptParser<'_> {
             columns,
             query,
             if_not_exists,
+        }))
+    }
+
+    /// `name(a type, …) RETURNS type AS expression`
+    fn parse_create_function(&mut self) -> Result<Statement> {
+        let if_not_exists = parse_if_not_exists(&mut self.parser);
+        let name = parse_name(&mut self.parser)?;
+        let token = self.parser.peek_token();
+        if word(&token) == "AS" {
+            let fault = Fault::unsupported(token.span, "a function of a class is");
+            return Err(
+                fault.help("write CREATE FUNCTION name(a TYPE, …) RETURNS TYPE AS expression")
+            );
+        }
+        expect(&mut self.parser, &Token::LParen)?;
+        let mut params = vec![];
+        while !self.parser.consume_token(&Token::RParen) {
+            if !params.is_empty() {
+                expect(&mut self.parser, &Token::Comma)?;
+            }
+            let param = parse_identifier(&mut self.parser, "the name of a parameter")?;
+            params.push((param, data_type::parse_type(&mut self.parser)?));
+        }
+        expect_text(&mut self.parser, &["RETURNS"])?;
+        let returns = data_type::parse_type(&mut self.parser)?;
+        expect_word(&mut self.parser, Keyword::AS)?;
+        let body = self.parser.parse_expr();
+        let body = Box::new(body.map_err(|error| self.fault(error))?);
+        Ok(Statement::CreateFunction(CreateFunction {
+            name,
+            if_not_exists,
+            params,
+            returns,
+            body,
         }))
     }
 

@@ -116,6 +116,9 @@ impl ScriptBinder<'_> {
         match statement {
             Statement::CreateTable(table) => self.create_table(table),
             Statement::CreateView(view) => self.create_view(view),
+            Statement::CreateFunction(function) => {
+                crate::expr::user_function::declare(function, self.dialect)
+            }
             Statement::Set(key, value) => self.bound.settings.set(key, value),
             Statement::Insert(insert) => {
                 let query = self.bind_insert(insert, true)?;

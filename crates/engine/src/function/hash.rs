@@ -23,15 +23,36 @@ pub(super) fn functions() -> Vec<Function> {
         plain("SHA256", TEXT, text, digest::<Sha256>),
         plain("SHA384", TEXT, text, digest::<Sha384>),
         plain("SHA512", TEXT, text, digest::<Sha512>),
+        plain("SHA2", (&[Kind::Text, Kind::Long], 2, 2), text, sha2),
     ]
+}
+
+/// `SHA2(text, bits)`: of 224, 256, 384 or 512 bits; null for another number.
+fn sha2(args: &Args<'_>) -> Result<ArrayRef> {
+    let (input, bits) = (args.texts(0)?, args.longs(1)?);
+    Ok(build_texts(args.rows, |row, out| {
+        let text = input.get(row)?;
+        match bits.get(row)? {
+            224 => write_digest::<Sha224>(text, out),
+            256 => write_digest::<Sha256>(text, out),
+            384 => write_digest::<Sha384>(text, out),
+            512 => write_digest::<Sha512>(text, out),
+            _ => return None,
+        }
+        Some(())
+    }))
+}
+
+fn write_digest<D: Digest>(text: &str, out: &mut String) {
+    for byte in D::digest(text) {
+        write!(out, "{byte:02x}").expect("writing to a string never fails");
+    }
 }
 
 fn digest<D: Digest>(args: &Args<'_>) -> Result<ArrayRef> {
     let input = args.texts(0)?;
     Ok(build_texts(args.rows, |row, out| {
-        for byte in D::digest(input.get(row)?) {
-            write!(out, "{byte:02x}").expect("writing to a string never fails");
-        }
+        write_digest::<D>(input.get(row)?, out);
         Some(())
     }))
 }

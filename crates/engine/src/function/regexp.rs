@@ -7,11 +7,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
-use millstream_core::{Error, Result};
+use arrow::array::{ArrayRef, ListBuilder, StringBuilder};
+use arrow::datatypes::{DataType, Int32Type};
+use millstream_core::{Error, Result, types};
 use regex::Regex;
 
-use super::args::{Args, Kernel, Texts, build_booleans, build_texts, slice_texts};
+use super::args::{
+    Args, Kernel, Numbers, Texts, build_booleans, build_numbers, build_texts, slice_texts,
+};
 use super::definition::{Body, Call, ConstantText, Function, Kind, Params, Returns};
 
 /// The functions of this module. The pattern is argument 1 of each.
@@ -38,6 +41,23 @@ pub(super) fn functions() -> Vec<Function> {
         function("REGEXP_REPLACE", &[Text], (3, 3), text, |call| {
             prepare(call, replace)
         }),
+        function("REGEXP_COUNT", &[Text], (2, 2), Returns::Int, |call| {
+            prepare(call, count)
+        }),
+        function("REGEXP_INSTR", &[Text], (2, 2), Returns::Int, |call| {
+            prepare(call, position)
+        }),
+        function("REGEXP_SUBSTR", &[Text], (2, 2), text, |call| {
+            prepare(call, extract)
+        }),
+        function(
+            "REGEXP_EXTRACT_ALL",
+            &[Text, Text, Long],
+            (2, 3),
+            Returns::By(|_| Ok(types::array(DataType::Utf8))),
+            |call| prepare(call, extract_all),
+        ),
+        function("SIMILAR_TO", &[Text], (2, 2), Returns::Boolean, similar_to),
     ]
 }
 
@@ -132,9 +152,109 @@ fn replace(args: &Args<'_>, regexes: &Regexes) -> Result<ArrayRef> {
     }))
 }
 
+/// `REGEXP_COUNT(text, pattern)`: how often it matches.
+fn count(args: &Args<'_>, regexes: &Regexes) -> Result<ArrayRef> {
+    let input = args.texts(0)?;
+    let mut latest = Latest::default();
+    Ok(build_numbers::<Int32Type>(args.rows, |row| {
+        let text = input.get(row)?;
+        let regex = regexes.get(row, &mut latest)?;
+        i32::try_from(regex.find_iter(text).count()).ok()
+    }))
+}
+
+/// `REGEXP_INSTR(text, pattern)`: where the first match begins, from 1; 0 if nothing matches.
+fn position(args: &Args<'_>, regexes: &Regexes) -> Result<ArrayRef> {
+    let input = args.texts(0)?;
+    let mut latest = Latest::default();
+    Ok(build_numbers::<Int32Type>(args.rows, |row| {
+        let text = input.get(row)?;
+        let regex = regexes.get(row, &mut latest)?;
+        let before = regex.find(text).map(|found| &text[..found.start()]);
+        i32::try_from(before.map_or(0, |before| before.chars().count() + 1)).ok()
+    }))
+}
+
+/// `REGEXP_EXTRACT_ALL(text, pattern[, group])`: that group of every match, by default the first group;
+/// null if there is no such group.
+fn extract_all(args: &Args<'_>, regexes: &Regexes) -> Result<ArrayRef> {
+    let input = args.texts(0)?;
+    let groups = match args.len() {
+        2 => Numbers::One(Some(1)),
+        _ => args.longs(2)?,
+    };
+    let mut latest = Latest::default();
+    let mut out = ListBuilder::new(StringBuilder::new());
+    for row in 0..args.rows {
+        let group = groups
+            .get(row)
+            .and_then(|group| usize::try_from(group).ok());
+        let regex = regexes.get(row, &mut latest);
+        let (Some(text), Some(group), Some(regex)) = (input.get(row), group, regex) else {
+            out.append_null();
+            continue;
+        };
+        if group >= regex.captures_len() {
+            out.append_null();
+            continue;
+        }
+        for found in regex.captures_iter(text) {
+            let found = found.get(group).map(|found| found.as_str());
+            out.values().append_option(found);
+        }
+        out.append(true);
+    }
+    Ok(Arc::new(out.finish()))
+}
+
+/// `SIMILAR_TO(text, pattern)`: SQL's regular expressions, for the whole text.
+fn similar_to(call: &Call<'_>) -> Result<Kernel> {
+    let constant = match call.text(1) {
+        ConstantText::Is(pattern) => Some(similar(&pattern)?),
+        ConstantText::Null | ConstantText::Varies => None,
+    };
+    Ok(Arc::new(move |args| {
+        let (input, patterns) = (args.texts(0)?, args.texts(1)?);
+        let mut last: Option<(String, Option<Regex>)> = None;
+        Ok(build_booleans(args.rows, |row| {
+            let (text, pattern) = (input.get(row)?, patterns.get(row)?);
+            if let Some(regex) = &constant {
+                return Some(regex.is_match(text));
+            }
+            if last.as_ref().is_none_or(|(known, _)| known != pattern) {
+                last = Some((pattern.to_owned(), similar(pattern).ok()));
+            }
+            Some(last.as_ref()?.1.as_ref()?.is_match(text))
+        }))
+    }))
+}
+
+/// `%` is any text, `_` any character; `| * + ? { } ( ) [ ]` are as in other regular expressions.
+fn similar(pattern: &str) -> Result<Regex> {
+    let mut regex = String::from("(?s)^(?:");
+    let mut in_class = false;
+    for c in pattern.chars() {
+        match c {
+            '%' if !in_class => regex.push_str(".*"),
+            '_' if !in_class => regex.push('.'),
+            '.' | '$' | '\\' => regex.extend(['\\', c]),
+            '^' if !in_class => regex.push_str("\\^"),
+            c => regex.push(c),
+        }
+        in_class = match c {
+            '[' => true,
+            ']' => false,
+            _ => in_class,
+        };
+    }
+    regex.push_str(")$");
+    Regex::new(&regex)
+        .map_err(|_| Error::invalid(format!("`{pattern}` is not a pattern of SIMILAR TO")))
+}
+
 /// # Errors
 /// The pattern is not a regular expression, or has something that is not supported.
-fn compile(pattern: &str) -> Result<Regex> {
+pub(super) fn compile(pattern: &str) -> Result<Regex> {
     Regex::new(&translate(pattern)).map_err(|error| {
         let text = error.to_string();
         let reason = text

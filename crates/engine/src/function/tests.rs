@@ -5,6 +5,8 @@
 //! `NULL:BIGINT` and so on.
 
 mod ad_hoc;
+mod json;
+mod more;
 mod numbers;
 mod texts;
 mod times;
@@ -53,8 +55,14 @@ fn check(call: &str, expected: &str) {
 fn needs_constant(name: &str, index: usize) -> bool {
     matches!(
         (name, index),
-        ("TIMESTAMPDIFF" | "TIMESTAMPADD", 0) | ("FLOOR_TO" | "CEIL_TO", 1)
-    )
+        (
+            "TIMESTAMPDIFF" | "TIMESTAMPADD" | "JSON_OBJECT" | "JSON_ARRAY",
+            0
+        ) | ("FLOOR_TO" | "CEIL_TO", 1)
+            | ("JSON_EXISTS" | "JSON_QUERY", 1..)
+            | ("JSON_VALUE", 1..=3)
+            | ("JSON_LENGTH", 1)
+    ) || (name == "JSON_OBJECT" && index % 2 == 1)
 }
 
 /// The value, null, the value.

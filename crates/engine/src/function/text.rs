@@ -129,10 +129,25 @@ fn trim(args: &Args<'_>, start: bool, end: bool) -> Result<ArrayRef> {
     }))
 }
 
+/// Most bytes that padding or repeating makes of one value, and of the values of one batch. A value
+/// beyond is null: a number from outside must not take all memory.
+const BYTES_MAX: usize = 64 << 20;
+
+/// Counts a value of the batch; none if it is too long, or the batch is.
+fn grow(total: &mut usize, bytes: usize) -> Option<()> {
+    let next = total.checked_add(bytes)?;
+    if bytes > BYTES_MAX || next > 16 * BYTES_MAX {
+        return None;
+    }
+    *total = next;
+    Some(())
+}
+
 /// `LPAD(text, length, pad)`: exactly `length` characters, cut off if longer; null if `length` is
 /// negative or `pad` is empty.
 fn pad(args: &Args<'_>, left: bool) -> Result<ArrayRef> {
     let (input, lengths, pads) = (args.texts(0)?, args.longs(1)?, args.texts(2)?);
+    let mut total = 0;
     Ok(build_texts(args.rows, |row, out| {
         let (text, length, pad) = (input.get(row)?, lengths.get(row)?, pads.get(row)?);
         let length = usize::try_from(length).ok()?;
@@ -140,6 +155,10 @@ fn pad(args: &Args<'_>, left: bool) -> Result<ArrayRef> {
             return None;
         }
         let missing = length.saturating_sub(text.chars().count());
+        grow(
+            &mut total,
+            missing.saturating_mul(4).saturating_add(text.len()),
+        )?;
         if left {
             out.extend(pad.chars().cycle().take(missing));
         }
@@ -151,13 +170,19 @@ fn pad(args: &Args<'_>, left: bool) -> Result<ArrayRef> {
     }))
 }
 
+/// Null for more than [`BYTES_MAX`].
 fn repeat(args: &Args<'_>) -> Result<ArrayRef> {
     let (input, counts) = (args.texts(0)?, args.longs(1)?);
+    let mut total = 0;
     Ok(build_texts(args.rows, |row, out| {
         let (text, count) = (input.get(row)?, counts.get(row)?);
-        for _ in 0..count {
-            out.push_str(text);
-        }
+        let count = usize::try_from(count).unwrap_or(0);
+        let bytes = text.len().checked_mul(count)?;
+        grow(&mut total, bytes)?;
+        out.extend(std::iter::repeat_n(
+            text,
+            if bytes == 0 { 0 } else { count },
+        ));
         Some(())
     }))
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, PrimitiveArray, TimestampMillisecondArray};
+use arrow::array::{ArrayRef, Date32Array, Int64Array, PrimitiveArray, TimestampMillisecondArray};
+use arrow::compute::nullif;
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit, TimestampMillisecondType};
 use millstream_core::types::{TIME_ZONE, timestamp, timestamp_ltz};
 use millstream_core::{Error, Result};
@@ -27,10 +28,13 @@ pub(super) fn functions() -> Vec<Function> {
     const ONE: (&[Kind], usize, usize) = (&[Time], 1, 1);
     let ltz = R::By(|_| Ok(timestamp_ltz(3)));
     let ts = R::By(|_| Ok(timestamp(3)));
+    let date = R::By(|_| Ok(DataType::Date32));
     let diff = (&[Text, Time][..], 3, 3);
     vec![
         plain("TO_TIMESTAMP_LTZ", (&[Long], 1, 2), ltz, to_timestamp_ltz),
         prepared("TO_TIMESTAMP", (&[Text], 1, 2), ts, to_timestamp),
+        prepared("TO_DATE", (&[Text], 1, 2), date, to_date),
+        prepared("UNIX_TIMESTAMP", (&[Text], 1, 2), R::Long, unix_timestamp),
         prepared("DATE_FORMAT", (&[Time, Text], 2, 2), R::Text, date_format),
         prepared(
             "FROM_UNIXTIME",
@@ -231,6 +235,54 @@ fn to_timestamp(call: &Call<'_>) -> Result<Kernel> {
             instant?.ticks(1_000)
         });
         Ok(Arc::new(values.collect::<TimestampMillisecondArray>()))
+    }))
+}
+
+/// `TO_DATE(text[, pattern])`: null if the text is no such date.
+fn to_date(call: &Call<'_>) -> Result<Kernel> {
+    parsed(call, 10, |args, instant| {
+        let days = (0..args.rows).map(|row| i32::try_from(instant(row)?.day()).ok());
+        Arc::new(days.collect::<Date32Array>())
+    })
+}
+
+/// `UNIX_TIMESTAMP(text[, pattern])`: seconds since 1970; the least BIGINT if the text is no such time,
+/// as in Flink.
+fn unix_timestamp(call: &Call<'_>) -> Result<Kernel> {
+    let reading = parsed(call, usize::MAX, |args, instant| {
+        let seconds = (0..args.rows).map(|row| Some(instant(row).map_or(i64::MIN, |i| i.seconds)));
+        Arc::new(seconds.collect::<Int64Array>())
+    })?;
+    Ok(Arc::new(move |args| {
+        let input = args.full_array(0)?;
+        let missing = arrow::compute::is_null(&input)?;
+        Ok(nullif(&reading(args)?, &missing)?)
+    }))
+}
+
+/// A kernel that reads texts, by a pattern if there is one, else the first `width` bytes in the usual
+/// form.
+fn parsed(
+    call: &Call<'_>,
+    width: usize,
+    build: fn(&Args<'_>, &mut dyn FnMut(usize) -> Option<Instant>) -> ArrayRef,
+) -> Result<Kernel> {
+    let patterns = match call.constants.len() {
+        1 => None,
+        _ => Some(Patterns::new(call, 1)?),
+    };
+    Ok(Arc::new(move |args| {
+        let input = args.texts(0)?;
+        let mut per_row = patterns.as_ref().map(|it| it.resolve(args)).transpose()?;
+        let mut instant = |row: usize| {
+            let text = input.get(row)?;
+            match (&patterns, &mut per_row) {
+                (Some(Patterns::Constant(pattern)), _) => pattern.as_ref()?.parse(text),
+                (Some(Patterns::PerRow(_)), Some(pattern)) => pattern(row)?.parse(text),
+                _ => parse_timestamp(text.get(..width).unwrap_or(text)),
+            }
+        };
+        Ok(build(args, &mut instant))
     }))
 }
 

@@ -109,6 +109,31 @@ impl ExprBinder<'_> {
                 args.extend(substring_for.as_deref());
                 self.call("SUBSTRING", &args)?
             }
+            E::Overlay {
+                expr,
+                overlay_what,
+                overlay_from,
+                overlay_for,
+            } => {
+                let mut args: Vec<&ast::Expr> = vec![expr, overlay_what, overlay_from];
+                args.extend(overlay_for.as_deref());
+                self.call("OVERLAY", &args)?
+            }
+            E::SimilarTo {
+                negated,
+                expr,
+                pattern,
+                escape_char: None,
+            } => {
+                let similar = self.call("SIMILAR_TO", &[expr, pattern])?;
+                match negated {
+                    true => super::operator::not(similar),
+                    false => similar,
+                }
+            }
+            E::SimilarTo { .. } => {
+                return Err(Fault::unsupported(self.start, "`SIMILAR TO … ESCAPE` is"));
+            }
             E::Substring { .. } => {
                 return Err(Fault::at(
                     self.start,
@@ -208,6 +233,14 @@ impl ExprBinder<'_> {
                 count(1, 2)?;
                 self.bind_to_timestamp_ltz(args, place)?
             }
+            "TYPEOF" => {
+                count(1, 1)?;
+                let found = sql_name(&self.bind(args[0])?.data_type);
+                Expr::literal(Literal::String(found), DataType::Utf8)
+            }
+            "UNIX_TIMESTAMP" if args.is_empty() => {
+                return Err(functions::unstable("UNIX_TIMESTAMP()", place));
+            }
             "TIMESTAMPDIFF" => {
                 count(3, 3)?;
                 self.bind_timestamp_diff(args)?
@@ -216,7 +249,7 @@ impl ExprBinder<'_> {
                 count(3, 3)?;
                 self.bind_timestamp_add(args)?
             }
-            _ => return Ok(None),
+            _ => return self.bind_json(name, args, place),
         }))
     }
 
@@ -287,7 +320,8 @@ impl ExprBinder<'_> {
 }
 
 fn call_bound(name: &str, args: Vec<Argument>, place: Place) -> Result<Expr> {
-    let signature = functions::find(name).ok_or_else(|| functions::unknown(name, place))?;
+    let signature = functions::find(name);
+    let signature = signature.ok_or_else(|| functions::unknown(name, &[], place))?;
     signature.call(place, args)
 }
 

@@ -198,7 +198,8 @@ fn without_escapes(pattern: Expr) -> Expr {
     }
 }
 
-fn not(input: Expr) -> Expr {
+/// `NOT input`
+pub(super) fn not(input: Expr) -> Expr {
     Expr {
         kind: ExprKind::Not(Box::new(input)),
         data_type: DataType::Boolean,

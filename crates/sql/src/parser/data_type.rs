@@ -53,7 +53,8 @@ pub(crate) fn parse_type(parser: &mut Parser) -> Result<DataType> {
     }
 }
 
-fn parse_plain(parser: &mut Parser) -> Result<DataType> {
+/// Reads a type without anything after it.
+pub(crate) fn parse_plain(parser: &mut Parser) -> Result<DataType> {
     let token = parser.next_token();
     let name = match &token.token {
         Token::Word(word) if word.quote_style.is_none() => word.value.to_uppercase(),

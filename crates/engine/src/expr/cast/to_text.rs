@@ -28,9 +28,10 @@ pub(super) fn cast(array: &ArrayRef) -> Result<ArrayRef> {
 }
 
 /// Writes the value of a row, which is not null.
-type Writer<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
+pub(crate) type Writer<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
 
-fn writer(array: &ArrayRef) -> Result<Writer<'_>> {
+/// Writes values of `array` as text.
+pub(crate) fn writer(array: &ArrayRef) -> Result<Writer<'_>> {
     Ok(match array.data_type() {
         DataType::Utf8 => {
             let texts = array.as_string::<i32>();
@@ -163,7 +164,7 @@ fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
 }
 
 /// As Java's `Double.toString`: `1.0`, `1.0E10`, `1.5E-5`, `NaN`, `-Infinity`.
-fn write_float<T: std::fmt::LowerExp>(value: &T, out: &mut String) {
+pub(crate) fn write_float<T: std::fmt::LowerExp>(value: &T, out: &mut String) {
     let text = format!("{value:e}");
     let Some((digits, exponent)) = text.split_once('e') else {
         return out.push_str(match text.as_str() {
