@@ -14,6 +14,9 @@ const EVENTS: &str = "EVENTS=10000";
 const RATE: &str = "TPS=100";
 const SECOND: i64 = 1_000;
 
+/// Queries whose SQL is not there yet. One that runs after all is compared like the others.
+const WAITING: [&str; 6] = ["q5", "q7", "q8", "q11", "q12", "q13"];
+
 /// The fields of an event.
 struct Event {
     row: Value,
@@ -128,6 +131,13 @@ fn check(name: &str, expected: Vec<String>) {
 #[track_caller]
 fn check_in(folder: &Path, (name, sql): (&str, &str), mut expected: Vec<String>) {
     let file = query_file(name);
+    if WAITING.contains(&name) {
+        let checked = run(folder, &["check", &file]);
+        if checked.code != 0 {
+            checked.check(2, "not supported yet");
+            return;
+        }
+    }
     run(folder, &["run", &file, "--var", EVENTS, "--var", RATE]).check_ok();
     let asked = run(folder, &["sql", sql, "--format", "csv"]);
     asked.check_ok();
@@ -264,7 +274,6 @@ fn q22_splits_urls() {
 }
 
 #[test]
-#[ignore = "needs HOP and joins of windows"]
 fn q5_finds_hot_items() {
     let (slide, size) = (2 * SECOND, 10 * SECOND);
     let mut counts: BTreeMap<i64, BTreeMap<i64, i64>> = BTreeMap::new();
@@ -285,7 +294,6 @@ fn q5_finds_hot_items() {
 }
 
 #[test]
-#[ignore = "needs joins of windows"]
 fn q7_finds_the_highest_bids() {
     let mut highest: BTreeMap<i64, i64> = BTreeMap::new();
     for bid in &events().bids {
@@ -300,7 +308,6 @@ fn q7_finds_the_highest_bids() {
 }
 
 #[test]
-#[ignore = "needs joins of windows"]
 fn q8_finds_new_users() {
     let auctions = events().auctions.iter();
     let sellers: BTreeSet<(i64, i64)> = auctions
@@ -315,7 +322,6 @@ fn q8_finds_new_users() {
 }
 
 #[test]
-#[ignore = "needs SESSION windows"]
 fn q11_finds_sessions() {
     let mut times: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
     for bid in &events().bids {
@@ -336,7 +342,6 @@ fn q11_finds_sessions() {
 }
 
 #[test]
-#[ignore = "needs PROCTIME()"]
 fn q12_counts_in_processing_time() {
     let mut counts: BTreeMap<i64, i64> = BTreeMap::new();
     for bid in &events().bids {
@@ -353,7 +358,6 @@ fn q12_counts_in_processing_time() {
 }
 
 #[test]
-#[ignore = "needs lookup joins"]
 fn q13_looks_auctions_up() {
     let folder = folder();
     let is_known = |auction: i64| auction % 3 > 0;
