@@ -5,6 +5,8 @@
 //! [`RowShape`]: decoded, then metadata, then computed ones. Only columns that something reads are
 //! in the shape. `Display` is what EXPLAIN prints; [`Plan::fingerprint`] is a hash of that text.
 
+mod unnest;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use crate::expr::{Expr, Joined, Literal};
 use crate::ids::{NodeId, SinkId, SourceId};
 use crate::types::{sql_name, timestamp};
+
+pub use unnest::Unnest;
 
 /// A pipeline, bound and typed.
 #[derive(Debug, Clone, PartialEq)]
@@ -209,6 +213,10 @@ pub enum Operator {
     AssignWindow(WindowSpec),
     /// Groups by window and keys.
     WindowAggregate(WindowAggregate),
+    /// Puts out the rows of all inputs, which have the same types.
+    Union,
+    /// Makes a row of each element of an array or map.
+    Unnest(Unnest),
     /// Writes to a sink, column by column in order.
     Sink(SinkId),
 }
@@ -500,6 +508,8 @@ impl Plan {
             Operator::WindowAggregate(aggregate) => {
                 writeln!(f, "{}", AggregateText(aggregate, &input, &node.schema))?;
             }
+            Operator::Union => writeln!(f, "union")?,
+            Operator::Unnest(unnest) => writeln!(f, "{}", unnest.text(&input, &node.schema))?,
             Operator::Sink(id) => writeln!(f, "sink {}", self.sinks[id.index()])?,
         }
         for next in self.consumers(NodeInput::Node(node.id)) {

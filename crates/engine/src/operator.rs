@@ -16,6 +16,7 @@ pub mod progress;
 pub mod shape;
 pub mod source;
 pub mod stateful;
+pub mod unnest;
 pub mod window_aggregate;
 
 pub use batch::{Batch, SourceBatch};

@@ -55,6 +55,8 @@ files![
     tumble_count,
     tumble_offset,
     two_queries_one_source,
+    union_all,
+    unnest,
     upsert_by_key,
     user_functions,
     views,

@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millstream_core::expr::{Expr, ExprKind};
 use millstream_core::plan::{
     AggregateCall, EventTimeSpec, MetadataColumn, Node, NodeInput, Operator, PipelineOptions, Plan,
-    RowShape, SourcePlan, WindowAggregate, WindowSpec,
+    RowShape, SourcePlan, Unnest, WindowAggregate, WindowSpec,
 };
 use millstream_core::{NodeId, SinkId, SourceId};
 
@@ -19,7 +19,7 @@ use crate::catalog::{Catalog, Table, TableColumnKind};
 use crate::diagnostic::Result;
 use crate::fields;
 use crate::lateness;
-use crate::rel::{GroupBy, Rel, Step, natural_name};
+use crate::rel::{GroupBy, Rel, Step, UnnestSpec, natural_name};
 use crate::settings::Settings;
 use crate::sinks::Sinks;
 
@@ -127,8 +127,14 @@ impl Needs {
             }
             // Groups are never late: the rows that made them were on time.
             Step::Aggregate(input, _) => self.add(input, &of_input, true),
-            Step::Filter(input, _) | Step::Project(input, _) | Step::Window(input, _) => {
-                self.add(input, &of_input, windowed);
+            Step::Filter(input, _)
+            | Step::Project(input, _)
+            | Step::Window(input, _)
+            | Step::Unnest(input, _) => self.add(input, &of_input, windowed),
+            Step::Union(inputs) => {
+                for input in inputs {
+                    self.add(input, &of_input, windowed);
+                }
             }
         }
     }
@@ -155,6 +161,12 @@ fn needs_of_input(rel: &Rel, needed: &BTreeSet<usize>) -> BTreeSet<usize> {
         Step::Aggregate(_, group_by) => {
             group_by.exprs().into_iter().for_each(&mut read);
             columns.insert(group_by.window.time_column);
+        }
+        Step::Union(_) => columns.extend(needed),
+        Step::Unnest(input, spec) => {
+            read(&spec.array);
+            let width = input.fields.len();
+            columns.extend(needed.iter().filter(|index| **index < width));
         }
     }
     columns
@@ -283,10 +295,19 @@ fn rename_columns(expr: &mut Expr, schema: &Schema) {
 
 impl Emitter {
     fn push(&mut self, input: NodeInput, operator: Operator, schema: SchemaRef) -> NodeInput {
+        self.push_all(vec![input], operator, schema)
+    }
+
+    fn push_all(
+        &mut self,
+        inputs: Vec<NodeInput>,
+        operator: Operator,
+        schema: SchemaRef,
+    ) -> NodeInput {
         let id = NodeId(index(self.nodes.len()));
         self.nodes.push(Node {
             id,
-            inputs: vec![input],
+            inputs,
             operator,
             schema,
         });
@@ -302,26 +323,29 @@ impl Emitter {
 
     /// Emits a whole query: its columns, all and in order.
     fn emit_root(&mut self, rel: &Rel) -> NodeInput {
-        let emitted = self.emit(rel, &all(rel));
+        self.emit_exactly(rel, &all(rel))
+    }
+
+    /// Emits `rel` with the columns `needed` and no others, in order.
+    fn emit_exactly(&mut self, rel: &Rel, needed: &BTreeSet<usize>) -> NodeInput {
+        let emitted = self.emit(rel, needed);
         let schema = self.schema(emitted.input);
-        let in_place = |(index, (name, _)): (usize, &(String, DataType))| {
-            emitted.columns[index] == Some(index) && schema.field(index).name() == name
+        let in_place = |(position, index): (usize, &usize)| {
+            let name = &rel.fields[*index].0;
+            emitted.columns[*index] == Some(position) && schema.field(position).name() == name
         };
-        let same_width = schema.fields().len() == rel.fields.len();
-        if same_width && rel.fields.iter().enumerate().all(in_place) {
+        let same_width = schema.fields().len() == needed.len();
+        if same_width && needed.iter().enumerate().all(in_place) {
             return emitted.input;
         }
-        let exprs = (0..rel.fields.len()).map(|index| {
-            let position = emitted.position(index);
+        let exprs = needed.iter().map(|index| {
+            let position = emitted.position(*index);
             let field = schema.field(position);
             Expr::column(position, field.name(), field.data_type().clone())
         });
         let exprs = exprs.collect();
-        self.push(
-            emitted.input,
-            Operator::Project(exprs),
-            schema_of(&rel.fields),
-        )
+        let fields: Vec<_> = needed.iter().map(|it| rel.fields[*it].clone()).collect();
+        self.push(emitted.input, Operator::Project(exprs), schema_of(&fields))
     }
 
     fn emit(&mut self, rel: &Rel, needed: &BTreeSet<usize>) -> Emitted {
@@ -353,6 +377,58 @@ impl Emitter {
                 let emitted = self.emit(input, &of_input);
                 self.emit_aggregate(&emitted, group_by, &rel.fields)
             }
+            Step::Union(inputs) => self.emit_union(inputs, needed, &rel.fields),
+            Step::Unnest(input, spec) => {
+                let emitted = self.emit(input, &of_input);
+                self.emit_unnest(&emitted, spec, (needed, &rel.fields))
+            }
+        }
+    }
+
+    fn emit_union(
+        &mut self,
+        inputs: &[Rel],
+        needed: &BTreeSet<usize>,
+        fields: &[(String, DataType)],
+    ) -> Emitted {
+        let inputs = inputs.iter();
+        let inputs = inputs.map(|input| self.emit_exactly(input, needed));
+        let inputs = inputs.collect();
+        let mut columns = vec![None; fields.len()];
+        for (position, index) in needed.iter().enumerate() {
+            columns[*index] = Some(position);
+        }
+        let fields: Vec<_> = needed.iter().map(|it| fields[*it].clone()).collect();
+        Emitted {
+            input: self.push_all(inputs, Operator::Union, schema_of(&fields)),
+            columns,
+        }
+    }
+
+    fn emit_unnest(
+        &mut self,
+        emitted: &Emitted,
+        spec: &UnnestSpec,
+        (needed, fields): (&BTreeSet<usize>, &[(String, DataType)]),
+    ) -> Emitted {
+        let width = emitted.columns.len();
+        let schema = self.schema(emitted.input);
+        let kept: Vec<usize> = needed.range(..width).copied().collect();
+        let mut columns = vec![None; fields.len()];
+        for (position, index) in kept.iter().copied().chain(width..fields.len()).enumerate() {
+            columns[index] = Some(position);
+        }
+        let output: Vec<_> = kept.iter().copied().chain(width..fields.len()).collect();
+        let output: Vec<_> = output.into_iter().map(|it| fields[it].clone()).collect();
+        let operator = Operator::Unnest(Unnest {
+            keep: kept.iter().map(|index| emitted.position(*index)).collect(),
+            array: emitted.over(&spec.array, &schema),
+            ordinality: spec.ordinality,
+            outer: spec.outer,
+        });
+        Emitted {
+            input: self.push(emitted.input, operator, schema_of(&output)),
+            columns,
         }
     }
 

@@ -2,13 +2,16 @@
 //! so each use is a tree of its own.
 
 mod grouping;
+mod join;
 mod select;
+mod union;
+mod unnest;
 pub(crate) mod window;
 
 use std::rc::Rc;
 
 use arrow::datatypes::DataType;
-use sqlparser::ast::{self, Ident, SetExpr, Spanned, TableFactor};
+use sqlparser::ast::{self, Ident, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor};
 
 use crate::catalog::{Catalog, Named};
 use crate::diagnostic::{Fault, Place, Result};
@@ -71,44 +74,46 @@ impl<'a> QueryBinder<'a> {
                 binder.locals.push((name, Rc::new(bound)));
             }
         }
-        let bound = match query.body.as_ref() {
-            SetExpr::Select(select) => binder.bind_select(select),
-            SetExpr::Query(query) => binder.bind(query),
-            SetExpr::SetOperation { op, right, .. } => {
-                Err(Fault::unsupported(right.span(), format!("`{op}` is")))
-            }
-            SetExpr::Values(_) => Err(Fault::unsupported(place, "`VALUES` is")),
-            _ => Err(Fault::unsupported(place, "this statement as a query is")),
-        }?;
+        let bound = binder.bind_body(&query.body, place)?;
         crate::rel::depth::check(&bound.rel, place)?;
         Ok(bound)
     }
 
-    /// Binds what stands after FROM.
-    fn bind_from(&self, from: &[ast::TableWithJoins], place: Place) -> Result<Bound> {
-        let [table] = from else {
-            return Err(match from {
-                [] => Fault::unsupported(place, "a SELECT without FROM is"),
-                [_, second, ..] => Fault::unsupported(second.span(), "a join (`,` in FROM) is"),
-                [_] => unreachable!("matched above"),
-            });
-        };
-        if let Some(join) = table.joins.first() {
-            let place = join.relation.span();
-            return Err(match &join.relation {
-                TableFactor::UNNEST { .. } => Fault::unsupported(place, "`UNNEST` is"),
-                TableFactor::Table {
-                    name,
-                    args: Some(_),
-                    ..
-                } => Fault::unsupported(place, format!("a join with function `{name}` is")),
-                TableFactor::Table {
-                    version: Some(_), ..
-                } => Fault::unsupported(place, "a lookup join (`FOR SYSTEM_TIME AS OF`) is"),
-                _ => Fault::unsupported(place, "a join is"),
-            });
+    fn bind_body(&self, body: &SetExpr, place: Place) -> Result<Bound> {
+        let mut others = vec![];
+        let mut first = body;
+        while let SetExpr::SetOperation {
+            op: SetOperator::Union,
+            set_quantifier: SetQuantifier::All,
+            left,
+            right,
+        } = first
+        {
+            others.push(right);
+            first = left;
         }
-        self.bind_factor(&table.relation)
+        let mut bound = self.bind_term(first, place)?;
+        for other in others.into_iter().rev() {
+            let place = other.span().start;
+            bound = union::union(bound, self.bind_term(other, place)?, place)?;
+        }
+        Ok(bound)
+    }
+
+    fn bind_term(&self, body: &SetExpr, place: Place) -> Result<Bound> {
+        match body {
+            SetExpr::Select(select) => self.bind_select(select),
+            SetExpr::Query(query) => self.bind(query),
+            SetExpr::SetOperation { op, right, .. } => {
+                let fault = Fault::unsupported(right.span(), format!("`{op}` is"));
+                Err(match op {
+                    SetOperator::Union => fault.help("use UNION ALL"),
+                    _ => fault,
+                })
+            }
+            SetExpr::Values(_) => Err(Fault::unsupported(place, "`VALUES` is")),
+            _ => Err(Fault::unsupported(place, "this statement as a query is")),
+        }
     }
 
     fn bind_factor(&self, factor: &TableFactor) -> Result<Bound> {
@@ -161,7 +166,6 @@ impl<'a> QueryBinder<'a> {
             TableFactor::Derived { .. } | TableFactor::Function { .. } => {
                 Err(Fault::unsupported(place, "`LATERAL` is"))
             }
-            TableFactor::UNNEST { .. } => Err(Fault::unsupported(place, "`UNNEST` is")),
             TableFactor::NestedJoin {
                 table_with_joins, ..
             } => self.bind_from(std::slice::from_ref(table_with_joins), place),

@@ -36,6 +36,21 @@ pub(crate) enum Step {
     /// Groups by window and keys. Columns: start, end, time, keys, calls, and perhaps the
     /// grouping id.
     Aggregate(Box<Rel>, GroupBy),
+    /// The rows of all, column by column.
+    Union(Vec<Rel>),
+    /// Appends the columns of each element of an array.
+    Unnest(Box<Rel>, UnnestSpec),
+}
+
+/// `UNNEST(array)`.
+#[derive(Debug, Clone)]
+pub(crate) struct UnnestSpec {
+    /// Over the input.
+    pub array: Expr,
+    /// `WITH ORDINALITY`.
+    pub ordinality: bool,
+    /// `LEFT JOIN`.
+    pub outer: bool,
 }
 
 /// A windowed GROUP BY over the rows of its input.
@@ -99,6 +114,13 @@ impl Rel {
             // Rows that are not kept need no window.
             Step::Window(input, window) if reads_only(&predicate, input.fields.len()) => {
                 Step::Window(Box::new(input.filter(predicate)), window)
+            }
+            Step::Unnest(input, spec) if reads_only(&predicate, input.fields.len()) => {
+                Step::Unnest(Box::new(input.filter(predicate)), spec)
+            }
+            Step::Union(inputs) => {
+                let inputs = inputs.into_iter();
+                Step::Union(inputs.map(|it| it.filter(predicate.clone())).collect())
             }
             Step::Project(input, exprs) if reads_columns(&predicate, &exprs) => {
                 let mut predicate = predicate;
@@ -177,6 +199,66 @@ impl Rel {
         }
     }
 
+    /// The rows of all `inputs`, which have at least the columns `fields`.
+    pub fn union(inputs: Vec<Self>, fields: Vec<(String, DataType)>) -> Self {
+        let mut flat = vec![];
+        for input in inputs {
+            match input.step {
+                Step::Union(inputs) => flat.extend(inputs),
+                _ => flat.push(input),
+            }
+        }
+        Self {
+            step: Step::Union(flat),
+            fields,
+        }
+    }
+
+    /// Appends the columns `elements` of each element of an array.
+    #[must_use]
+    pub fn unnest(self, spec: UnnestSpec, elements: Vec<(String, DataType)>) -> Self {
+        let mut fields = self.fields.clone();
+        fields.extend(elements);
+        Self {
+            step: Step::Unnest(Box::new(self), spec),
+            fields,
+        }
+    }
+
+    /// The first `columns` columns and what is at `more`, as the columns after them.
+    #[must_use]
+    fn first_and(self, columns: usize, more: usize) -> Self {
+        let kept = (0..columns).chain([more]);
+        let exprs = kept.map(|index| {
+            let (name, data_type) = self.fields[index].clone();
+            (name.clone(), Expr::column(index, name, data_type))
+        });
+        let exprs = exprs.collect();
+        self.project(exprs)
+    }
+
+    /// The window that made `column` in all of `inputs`, whose time they carry at the end.
+    fn window_of_all(inputs: &mut [Self], column: usize, width: usize) -> Option<WindowSpec> {
+        let mut windows = vec![];
+        for input in inputs.iter_mut() {
+            windows.push(input.window_of(column)?);
+        }
+        let first = windows[0].clone();
+        if windows.iter().any(|window| window.kind != first.kind) {
+            return None;
+        }
+        if first.time_column < width && windows.iter().all(|window| *window == first) {
+            return Some(first);
+        }
+        for (input, window) in inputs.iter_mut().zip(&windows) {
+            *input = input.clone().first_and(width, window.time_column);
+        }
+        Some(WindowSpec {
+            time_column: width,
+            kind: first.kind,
+        })
+    }
+
     /// The window that made `column` (a window's start, end or time), over an event-time column
     /// that is carried up to here if it is not there.
     pub fn window_of(&mut self, column: usize) -> Option<WindowSpec> {
@@ -186,6 +268,20 @@ impl Rel {
                 let window = input.window_of(column);
                 self.fields.clone_from(&input.fields);
                 window
+            }
+            Step::Union(inputs) => {
+                let window = Self::window_of_all(inputs, column, self.fields.len())?;
+                if window.time_column == self.fields.len() {
+                    let carried = inputs[0].fields[window.time_column].clone();
+                    self.fields.push(carried);
+                }
+                Some(window)
+            }
+            Step::Unnest(input, _) => {
+                let width = input.fields.len();
+                let window = (column < width).then(|| input.window_of(column))??;
+                // What comes after cannot move: the time must be there already.
+                (input.fields.len() == width).then_some(window)
             }
             Step::Window(input, window) => (column >= input.fields.len()).then(|| window.clone()),
             Step::Aggregate(_, group_by) => {

@@ -12,6 +12,7 @@ use super::checker::Checker;
 use super::output::Output;
 use super::progress::NodeProgress;
 use super::stateful::{self, Barrier, StateBatch, Stateful};
+use super::unnest::UnnestOperator;
 use crate::expr::CompiledExpr;
 use crate::window::Slicing;
 use crate::window::assigner::to_millis;
@@ -43,6 +44,8 @@ enum Kind {
     Filter(CompiledExpr),
     Project(Vec<CompiledExpr>),
     AssignWindow(usize, Slicing),
+    Union,
+    Unnest(UnnestOperator),
     Stateful(Box<dyn Stateful>),
     Sink(SinkId),
 }
@@ -290,6 +293,11 @@ impl ChainNode {
             Kind::AssignWindow(column, slicing) => {
                 assign((*column, *slicing), batch, &self.schema)?
             }
+            Kind::Union => {
+                let columns = batch.rows.columns().to_vec();
+                batch.with_rows(rows_of(&self.schema, columns, batch.rows.num_rows())?)
+            }
+            Kind::Unnest(operator) => operator.unnest(batch)?,
             Kind::Stateful(operator) => {
                 operator.on_batch(port, batch, output.late)?;
                 return Ok(None);
@@ -306,7 +314,12 @@ impl ChainNode {
     }
 }
 
-fn rows_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+/// Rows of these columns, also where there are none.
+pub(super) fn rows_of(
+    schema: &SchemaRef,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(
         schema.clone(),
@@ -362,6 +375,10 @@ fn kind(node: &Node, inputs: &[SchemaRef]) -> Result<Kind> {
             Kind::AssignWindow(*time_column, Slicing::new(kind))
         }
         Operator::WindowAggregate(_) => Kind::Stateful(stateful::open(node, inputs)?),
+        Operator::Union => Kind::Union,
+        Operator::Unnest(unnest) => {
+            Kind::Unnest(UnnestOperator::new(unnest, input, node.schema.clone())?)
+        }
         Operator::Sink(id) => Kind::Sink(*id),
     })
 }
@@ -372,6 +389,8 @@ fn name(node: &Node) -> &'static str {
         Operator::Project(_) => "project",
         Operator::AssignWindow(_) => "assign window",
         Operator::WindowAggregate(_) => "window aggregate",
+        Operator::Union => "union",
+        Operator::Unnest(_) => "unnest",
         Operator::Sink(_) => "sink",
     }
 }

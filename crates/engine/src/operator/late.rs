@@ -36,9 +36,14 @@ pub struct LateRow {
 }
 
 impl LateRows {
-    /// Adds a row.
+    /// Adds a row. What UNNEST and joins made of one row comes one after the other, and is one row.
     pub fn push(&mut self, row: LateRow) {
-        self.rows.push(row);
+        let is_same = |last: &LateRow| {
+            (last.row, last.window_end) == (row.row, row.window_end) && last.query == row.query
+        };
+        if !self.rows.last().is_some_and(is_same) {
+            self.rows.push(row);
+        }
     }
 
     /// Whether there are none.

@@ -112,6 +112,8 @@ fn describe(plan: &Plan, operator: &Operator) -> String {
             let (keys, calls) = (aggregate.keys.len(), aggregate.aggregates.len());
             format!("aggregate {calls} by window and {keys} keys")
         }
+        Operator::Union => "union".into(),
+        Operator::Unnest(unnest) => format!("unnest {}", unnest.array),
         Operator::Sink(id) => format!("sink {}", plan.sinks[id.index()].table),
     }
 }

@@ -37,6 +37,13 @@ fn of_rel(rel: &Rel) -> (usize, usize) {
         Step::Filter(input, predicate) => (input, of_expr(predicate)),
         Step::Project(input, exprs) => (input, deepest(exprs.iter())),
         Step::Window(input, _) => (input, 0),
+        Step::Unnest(input, spec) => (input, of_expr(&spec.array)),
+        Step::Union(inputs) => {
+            let depths = inputs.iter().map(of_rel);
+            let deeper = |a: (usize, usize), b: (usize, usize)| (a.0.max(b.0), a.1.max(b.1));
+            let (steps, exprs) = depths.fold((0, 0), deeper);
+            return (steps + 1, exprs);
+        }
         Step::Aggregate(input, group_by) => {
             let calls = group_by.calls.iter();
             let of_calls = calls.flat_map(|call| call.argument.iter().chain(&call.filter));

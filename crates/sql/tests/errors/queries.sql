@@ -63,8 +63,14 @@ INSERT INTO words SELECT c.page, d.ts FROM clicks AS c JOIN clicks AS d ON c.pag
 INSERT INTO words SELECT c.page, d.ts FROM clicks AS c, clicks AS d;
 -- case: lookup join
 INSERT INTO words SELECT c.page, 1 FROM clicks AS c JOIN made FOR SYSTEM_TIME AS OF c.event_time AS m ON c.ts = m.n;
--- case: union
-INSERT INTO words SELECT page, ts FROM clicks UNION ALL SELECT user_id, ts FROM clicks;
+-- case: union without ALL
+INSERT INTO words SELECT page, ts FROM clicks UNION SELECT user_id, ts FROM clicks;
+-- case: union of other columns
+INSERT INTO words SELECT page, ts FROM clicks UNION ALL SELECT user_id FROM clicks;
+-- case: union of other types
+INSERT INTO words SELECT page, ts FROM clicks UNION ALL SELECT ts, ts FROM clicks;
+-- case: intersect
+INSERT INTO words SELECT page, ts FROM clicks INTERSECT SELECT user_id, ts FROM clicks;
 -- case: order by
 INSERT INTO words SELECT page, ts FROM clicks ORDER BY ts;
 -- case: limit
@@ -79,8 +85,16 @@ INSERT INTO words SELECT page, ROW_NUMBER() OVER (PARTITION BY page ORDER BY eve
 INSERT INTO words SELECT page, ts FROM clicks WHERE page IN (SELECT page FROM clicks);
 -- case: like escape
 INSERT INTO words SELECT page, ts FROM clicks WHERE page LIKE 'a!%' ESCAPE '!';
--- case: unnest
-INSERT INTO words SELECT tag, ts FROM clicks CROSS JOIN UNNEST(tags) AS t (tag);
+-- case: unnest of an unknown column
+INSERT INTO words SELECT tag, ts FROM clicks CROSS JOIN UNNEST(labels) AS t (tag);
+-- case: unnest of a string
+INSERT INTO words SELECT tag, ts FROM clicks CROSS JOIN UNNEST(page) AS t (tag);
+-- case: unnest on a condition
+INSERT INTO words SELECT page, ts FROM clicks LEFT JOIN UNNEST(page) AS t (tag) ON tag = page;
+-- case: right join with unnest
+INSERT INTO words SELECT page, ts FROM clicks RIGHT JOIN UNNEST(page) AS t (tag) ON TRUE;
+-- case: unnest alone
+INSERT INTO words SELECT tag, 1 FROM UNNEST(tags) AS t (tag);
 -- case: match recognize
 INSERT INTO words SELECT a, 1 FROM clicks MATCH_RECOGNIZE (ORDER BY event_time MEASURES A.page AS a PATTERN (A) DEFINE A AS A.ts > 1);
 -- case: select without from

@@ -1,0 +1,120 @@
+//! `UNNEST`: a row for each element of an array or map.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, StructArray, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, SchemaRef};
+use millstream_core::plan::Unnest;
+use millstream_core::{Error, Result};
+
+use super::batch::{Batch, Origin};
+use super::chain::rows_of;
+use crate::expr::CompiledExpr;
+
+/// See [`Unnest`]. It remembers nothing.
+pub struct UnnestOperator {
+    plan: Unnest,
+    array: CompiledExpr,
+    schema: SchemaRef,
+}
+
+/// For each row that is put out: the row of the input, the element in the array's values, and its
+/// position from 1.
+#[derive(Default)]
+struct Elements {
+    rows: Vec<u32>,
+    values: Vec<Option<u32>>,
+    positions: Vec<Option<i32>>,
+}
+
+impl UnnestOperator {
+    /// The operator for `plan` over rows of `input`, giving rows of `schema`.
+    pub fn new(plan: &Unnest, input: &SchemaRef, schema: SchemaRef) -> Result<Self> {
+        Ok(Self {
+            plan: plan.clone(),
+            array: CompiledExpr::compile(&plan.array, input)?,
+            schema,
+        })
+    }
+
+    /// The rows of `batch`, each as often as it has elements.
+    pub fn unnest(&self, batch: &Batch) -> Result<Batch> {
+        let array = self.array.evaluate(&batch.rows)?;
+        let elements = self.elements(&array)?;
+        let rows = UInt32Array::from(elements.rows);
+        let mut columns: Vec<ArrayRef> = vec![];
+        for column in &self.plan.keep {
+            columns.push(take(batch.rows.column(*column), &rows, None)?);
+        }
+        columns.extend(element_columns(&array, &elements.values)?);
+        if self.plan.ordinality {
+            columns.push(Arc::new(Int32Array::from(elements.positions)));
+        }
+        let origin = batch.origin.as_ref().map(|origin| Origin {
+            source: origin.source.clone(),
+            selection: Some(
+                rows.values()
+                    .iter()
+                    .map(|row| origin.source_row(*row as usize))
+                    .collect(),
+            ),
+        });
+        let rows = rows_of(&self.schema, columns, rows.len())?;
+        Ok(Batch { rows, origin })
+    }
+
+    fn elements(&self, array: &ArrayRef) -> Result<Elements> {
+        let offsets = match array.data_type() {
+            DataType::List(_) => array.as_list::<i32>().value_offsets(),
+            DataType::Map(..) => array.as_map().value_offsets(),
+            other => return Err(Error::bug(format!("UNNEST of {other}"))),
+        };
+        let mut elements = Elements::default();
+        for (row, bounds) in offsets.windows(2).enumerate() {
+            let row_number = u32::try_from(row).expect("batches have fewer than 2^32 rows");
+            let (start, end) = match array.is_valid(row) {
+                true => (bounds[0], bounds[1]),
+                false => (0, 0),
+            };
+            for (position, value) in (1..).zip(start..end) {
+                elements.rows.push(row_number);
+                elements.values.push(u32::try_from(value).ok());
+                elements.positions.push(Some(position));
+            }
+            if start == end && self.plan.outer {
+                elements.rows.push(row_number);
+                elements.values.push(None);
+                elements.positions.push(None);
+            }
+        }
+        Ok(elements)
+    }
+}
+
+/// The columns of the elements at `values`.
+fn element_columns(array: &ArrayRef, values: &[Option<u32>]) -> Result<Vec<ArrayRef>> {
+    let chosen = UInt32Array::from(values.to_vec());
+    let taken = |columns: &[ArrayRef], chosen: &UInt32Array| -> Result<Vec<ArrayRef>> {
+        let columns = columns.iter();
+        columns
+            .map(|column| Ok(take(column, chosen, None)?))
+            .collect()
+    };
+    if let DataType::Map(..) = array.data_type() {
+        return taken(array.as_map().entries().columns(), &chosen);
+    }
+    let items = array.as_list::<i32>().values();
+    match items.as_struct_opt() {
+        None => taken(std::slice::from_ref(items), &chosen),
+        Some(rows) => taken(rows.columns(), &fields_of(rows, values)),
+    }
+}
+
+/// A ROW that is null has fields that are null.
+fn fields_of(rows: &StructArray, values: &[Option<u32>]) -> UInt32Array {
+    let values = values.iter().copied();
+    values
+        .map(|value| value.filter(|value| rows.is_valid(*value as usize)))
+        .collect()
+}
