@@ -12,6 +12,7 @@
 
 import { existsSync } from "node:fs";
 import { startDemo } from "./demo.mjs";
+import { docsChecks } from "./checks-docs.mjs";
 import { liveChecks, restartChecks } from "./checks-live.mjs";
 import { stateChecks } from "./checks-states.mjs";
 
@@ -56,6 +57,7 @@ try {
   }
   if (url) {
     const windowWaitMs = 1000 * Number(process.env.MILLSTREAM_WINDOW_WAIT_SECONDS ?? 100);
+    await run(docsChecks, { browser, url }, totals);
     await run(liveChecks, { browser, url, windowWaitMs }, totals);
     if (demo) await run(restartChecks, { browser, demo }, totals);
   } else {

@@ -1,4 +1,4 @@
-//! The page and its files, in the binary.
+//! The live page, the page of the API and their files, in the binary.
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -10,6 +10,17 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
         "/style.css",
         "text/css; charset=utf-8",
         include_bytes!("../../../../web/style.css"),
+    ),
+    ("/docs", HTML, include_bytes!("../../../../web/docs.html")),
+    (
+        "/docs.css",
+        "text/css; charset=utf-8",
+        include_bytes!("../../../../web/docs.css"),
+    ),
+    (
+        "/docs.js",
+        SCRIPT,
+        include_bytes!("../../../../web/docs.js"),
     ),
     (
         "/favicon.svg",

@@ -23,7 +23,8 @@ use super::{collector, health, live, pipelines, sql, tables, topics};
         health::metrics,
         health::alive,
         health::ready,
-    )
+    ),
+    components(schemas(sql::AnswerFormat))
 )]
 struct Document;
 

@@ -61,7 +61,7 @@ pub struct SqlQuery {
 
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum AnswerFormat {
+pub enum AnswerFormat {
     /// Columns, and each row an array of its values.
     Json,
     /// An array of an object a row.

@@ -229,6 +229,7 @@ async fn the_page_is_served_with_a_policy_and_other_paths_are_problems() {
     let server = TestServer::new();
     for (path, media_type) in [
         ("/", "text/html; charset=utf-8"),
+        ("/docs", "text/html; charset=utf-8"),
         ("/app.js", "text/javascript; charset=utf-8"),
         ("/style.css", "text/css; charset=utf-8"),
         ("/favicon.svg", "image/svg+xml"),
@@ -264,7 +265,7 @@ async fn the_page_is_served_with_a_policy_and_other_paths_are_problems() {
 #[tokio::test]
 async fn the_page_lacks_no_file() {
     let server = TestServer::new();
-    let mut seen = vec!["/".to_owned()];
+    let mut seen = vec!["/".to_owned(), "/docs".to_owned()];
     let mut next = 0;
     while next < seen.len() {
         let text = server.get(&seen[next]).await.body;
@@ -309,7 +310,15 @@ async fn the_openapi_document_names_every_route() {
     ] {
         assert!(paths.contains_key(path), "{path}");
     }
-    assert!(json["components"]["schemas"]["Problem"].is_object());
+    // Whatever is named is there.
+    let schemas = json["components"]["schemas"].as_object();
+    let schemas = schemas.expect("it is an object");
+    let text = json.to_string();
+    for named in text.split("#/components/schemas/").skip(1) {
+        let name = named.split('"').next().expect("a name ends");
+        assert!(schemas.contains_key(name), "{name}");
+    }
+    assert!(schemas.contains_key("Problem"));
 }
 
 #[tokio::test]
