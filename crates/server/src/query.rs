@@ -7,15 +7,19 @@
 //! Each table that a query names is read as of one snapshot, however often it is named. Filters on
 //! columns with a known range skip parts and row groups ([`scan`]). Names keep their case, as in
 //! Flink; both `` `a` `` and `"a"` quote. Flink's scalar functions take the place of DataFusion's
-//! of the same name.
+//! of the same name. What could take memory that DataFusion does not count is bounded ([`bounded`],
+//! [`guard`]) or not there; what needs a deep stack is refused ([`shape`]).
 //!
 //! INVARIANTS: a query changes nothing; it holds no more memory than the limit, which all queries
 //! share, and ends when its time is over or its caller goes away; results have Flink's types only.
 
+mod bounded;
 mod catalog;
 mod error;
+mod guard;
 mod result;
 mod scan;
+mod session;
 mod shape;
 mod statement;
 #[cfg(test)]
@@ -28,18 +32,12 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{
-    FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder,
-};
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::physical_plan::execute_stream;
-use datafusion::prelude::{SQLOptions, SessionConfig};
+use datafusion::prelude::SQLOptions;
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
-use millstream_connectors::hot_table::{DEFAULT_DATABASE, HotTables};
-use millstream_core::types::TIME_ZONE;
+use millstream_connectors::hot_table::HotTables;
 use millstream_core::{Error, Result};
 use tokio::time::{Instant, timeout};
 
@@ -102,34 +100,11 @@ impl QueryEngine {
     /// # Errors
     /// `Unavailable` if there are no more threads to have.
     pub fn new(tables: Arc<HotTables>, limits: QueryLimits) -> Result<Self> {
-        let no_files = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(GreedyMemoryPool::new(limits.memory_bytes)))
-            .with_disk_manager_builder(no_files)
-            .build_arc()
-            .expect("no file or address is opened");
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let config = SessionConfig::new()
-            .with_target_partitions(threads)
-            .with_create_default_catalog_and_schema(false)
-            .with_default_catalog_and_schema(catalog::NAME, DEFAULT_DATABASE)
-            .set_str("datafusion.execution.time_zone", TIME_ZONE)
-            .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
-            .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
-        let mut template = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(runtime)
-            .with_default_features()
-            .build();
-        for function in millstream_engine::function::all() {
-            template
-                .register_udf(function)
-                .expect("a session takes functions");
-        }
         let shared = Shared {
             tables,
             limits,
-            template,
+            template: session::template(limits.memory_bytes, threads),
         };
         Ok(Self {
             shared: Arc::new(shared),
