@@ -177,7 +177,7 @@ fn introduce(url: &str, data_dir: &Path, arguments: &DemoArguments) {
          \x20 page      {url}\n\
          \x20 tables    millstream sql \"SELECT * FROM page_minute_agg ORDER BY window_start DESC, \
          views DESC LIMIT 10\" --data-dir {dir}\n\
-         \x20 rejected  millstream sql \"SELECT error, TRY_CAST(raw AS VARCHAR) AS raw FROM dead_clicks LIMIT 5\" --data-dir {dir}\n\
+         \x20 rejected  millstream sql \"SELECT error, DECODE(raw, 'UTF-8') AS raw FROM dead_clicks LIMIT 5\" --data-dir {dir}\n\
          \x20 metrics   {url}/metrics\n\
          \x20 data      {dir} (started again, it goes on where it was)\n\
          \n\

@@ -21,7 +21,7 @@ Without --server, the data directory is opened read-only; if a process runs on i
 Examples:
   millstream sql \"SHOW TABLES\"
   millstream sql \"SELECT page, SUM(views) AS views FROM page_minute_agg GROUP BY page\" --format csv
-  millstream sql \"SELECT error, TRY_CAST(raw AS VARCHAR) AS raw FROM dead_clicks\" --data-dir millstream-demo
+  millstream sql \"SELECT error, DECODE(raw, 'UTF-8') AS raw FROM dead_clicks\" --data-dir millstream-demo
   millstream sql \"SELECT COUNT(*) FROM late_clicks\" --server http://127.0.0.1:8080";
 
 /// Arguments of `sql`.
