@@ -14,6 +14,7 @@
 mod args;
 pub(crate) mod arithmetic;
 mod calendar;
+mod collection;
 mod conditional;
 mod definition;
 mod encoding;
@@ -62,6 +63,7 @@ static FUNCTIONS: LazyLock<Vec<Function>> = LazyLock::new(|| {
         time::functions(),
         conditional::functions(),
         nested::functions(),
+        collection::functions(),
     ]
     .into_iter()
     .flatten()

@@ -29,6 +29,7 @@ files![
     avg_sum_types,
     cascade,
     case_and_cast,
+    collections,
     count_distinct,
     cumulate,
     dead_letters,

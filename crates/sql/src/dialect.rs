@@ -185,6 +185,7 @@ impl Dialect for FlinkDialect {
             return Some(call);
         }
         match (word.keyword, &second) {
+            (Keyword::MAP, Token::LBracket) => Some(self.parse_map(parser)),
             (Keyword::TABLE, Token::Word(_)) => Some(parse_table(parser)),
             (Keyword::CAST, Token::LParen) => Some(self.parse_cast(parser, CastKind::Cast)),
             (Keyword::TRY_CAST, Token::LParen) => Some(self.parse_cast(parser, CastKind::TryCast)),

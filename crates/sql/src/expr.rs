@@ -5,6 +5,7 @@
 
 pub(crate) mod aggregate;
 mod call;
+pub(crate) mod collection;
 mod json;
 pub(crate) mod literal;
 mod operator;
@@ -115,6 +116,8 @@ impl<'a> ExprBinder<'a> {
                 list,
                 negated,
             } => self.bind_in(expr, list, *negated),
+            E::Array(array) => self.bind_array(&array.elem, place),
+            E::Tuple(parts) => self.bind_row(&parts.iter().collect::<Vec<_>>()),
             E::Function(function) => match auxiliary(function, self.scope)? {
                 Some(column) => {
                     self.uses.push((column, place));
@@ -361,9 +364,7 @@ fn refuse(expr: &ast::Expr, place: Place) -> Fault {
         E::ILike { .. } => "`ILIKE` is",
         E::RLike { .. } => "`RLIKE` is",
         E::AtTimeZone { .. } => "`AT TIME ZONE` is",
-        E::Array(_) => "`ARRAY[…]` is",
         E::Map(_) => "`MAP[…]` is",
-        E::Tuple(_) => "a row in parentheses is",
         E::GroupingSets(_) | E::Rollup(_) | E::Cube(_) => "GROUPING SETS outside of GROUP BY is",
         E::AnyOp { .. } | E::AllOp { .. } => "`ANY` and `ALL` are",
         E::Prefixed { .. } => "`TABLE` outside of a window function is",

@@ -51,7 +51,12 @@
 //! | `JSON_OBJECT('flags', 'key', any, …)` `JSON_ARRAY('flags', any…)` `JSON_STRING(any)` | `S` |
 //! | `JSON_QUOTE(S)` `JSON_UNQUOTE(S)` | `S` |
 //! | `JSON_LENGTH(S[, 'path'])` | INT |
-//! | `ROW(any…)` | ROW |
+//! | `ARRAY(X…)` `MAP(X key, Y value, …)` `ROW(any…)` | ARRAY<X>, MAP<X, Y>, ROW |
+//! | `ARRAY_APPEND(ARRAY<X>, X)` `ARRAY_UNION(ARRAY<X>, ARRAY<X>)` and their like | ARRAY<X> |
+//! | `ARRAY_CONTAINS(ARRAY<X>, X)` `ARRAY_POSITION(ARRAY<X>, X)` | `B`, INT |
+//! | `ARRAY_MAX(ARRAY<X>)` `ARRAY_MIN(ARRAY<X>)` `ELEMENT(ARRAY<X>)` | `X` |
+//! | `ARRAY_JOIN(ARRAY<STRING>, S[, S])` | `S` |
+//! | `MAP_KEYS(MAP<X, Y>)` `MAP_VALUES(MAP<X, Y>)` `MAP_FROM_ARRAYS(ARRAY<X>, ARRAY<Y>)` | ARRAY<X>, ARRAY<Y>, MAP<X, Y> |
 //! | `CARDINALITY(array or map)` | INT |
 //! | `ITEM(ARRAY<X>, L index from 1)` `ITEM(MAP<K, X>, K)` (`a[1]`, `m['k']`) | `X` |
 //!
@@ -330,31 +335,10 @@ const LATER: &[&str] = &[
     "NTH_VALUE",
     "CONVERT_TZ",
     "PRINTF",
-    "ELEMENT",
     "ARRAY",
     "MAP",
-    "ROW",
-    "ARRAY_APPEND",
-    "ARRAY_CONCAT",
-    "ARRAY_CONTAINS",
-    "ARRAY_DISTINCT",
-    "ARRAY_EXCEPT",
-    "ARRAY_INTERSECT",
-    "ARRAY_JOIN",
-    "ARRAY_MAX",
-    "ARRAY_MIN",
-    "ARRAY_POSITION",
-    "ARRAY_PREPEND",
-    "ARRAY_REMOVE",
-    "ARRAY_REVERSE",
-    "ARRAY_SLICE",
-    "ARRAY_SORT",
-    "ARRAY_UNION",
-    "MAP_KEYS",
-    "MAP_VALUES",
     "MAP_ENTRIES",
     "MAP_UNION",
-    "MAP_FROM_ARRAYS",
     "TUMBLE_START",
     "TUMBLE_END",
     "HOP_START",
@@ -387,7 +371,7 @@ pub(crate) fn unstable(name: &str, place: Place) -> Fault {
 
 /// Whether `name` (in upper case) is one of Flink's functions, there or not.
 pub(crate) fn is_known(name: &str) -> bool {
-    let lists = [SPECIAL, UNSTABLE, LATER];
+    let lists = [SPECIAL, UNSTABLE, LATER, crate::expr::collection::NAMES];
     find(name).is_some()
         || crate::expr::aggregate::is_aggregate(name)
         || lists.iter().any(|list| list.contains(&name))

@@ -69,7 +69,8 @@ fn row(args: &Args<'_>) -> Result<ArrayRef> {
     )?))
 }
 
-fn not_a_collection(found: &DataType) -> Error {
+/// The error for anything else.
+pub(super) fn not_a_collection(found: &DataType) -> Error {
     Error::invalid(format!("found {found}, expected an array or a map"))
 }
 

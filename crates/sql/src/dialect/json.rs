@@ -1,4 +1,4 @@
-//! The JSON functions, whose arguments have a grammar of their own. Each becomes a plain call with
+//! The JSON functions, whose arguments have a grammar of their own, and `MAP[…]`. Each becomes a plain call with
 //! its clauses as constants, in the order in which the engine takes them; the name of the call is the
 //! function's.
 
@@ -15,6 +15,9 @@ use crate::parser::{found, word};
 
 /// The name of the call that `x IS JSON` becomes: no identifier can be written so.
 pub(crate) const IS_JSON: &str = "IS JSON";
+
+/// The name of the call that `MAP[…]` becomes.
+pub(crate) const MAP: &str = "MAP[…]";
 
 type Parsed<T> = Result<T, ParserError>;
 
@@ -38,6 +41,18 @@ impl FlinkDialect {
             Ok(call(&word(&name), name.span, args))
         };
         Some(call(parser))
+    }
+
+    /// Parses `MAP[key, value, …]`.
+    pub(super) fn parse_map(&self, parser: &mut Parser) -> Parsed<Expr> {
+        let name = parser.next_token();
+        parser.expect_token(&Token::LBracket)?;
+        let parts = match parser.peek_token_ref().token {
+            Token::RBracket => vec![],
+            _ => parser.parse_comma_separated(Parser::parse_expr)?,
+        };
+        parser.expect_token(&Token::RBracket)?;
+        Ok(call(MAP, name.span, parts))
     }
 
     /// Parses `IS [NOT] JSON [VALUE | SCALAR | ARRAY | OBJECT]` after `expr`, if that is next.

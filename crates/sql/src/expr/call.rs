@@ -9,6 +9,7 @@ use sqlparser::ast::{
 };
 
 use crate::diagnostic::{Fault, Place, Result};
+use crate::dialect::json::MAP;
 use crate::expr::{ExprBinder, case, null};
 use crate::functions::{self, Argument, check_count};
 use crate::types::{common_type, convert, is_integer, is_timestamp};
@@ -249,7 +250,13 @@ impl ExprBinder<'_> {
                 count(3, 3)?;
                 self.bind_timestamp_add(args)?
             }
-            _ => return self.bind_json(name, args, place),
+            MAP => self.bind_map(args, place)?,
+            _ => {
+                return match self.bind_json(name, args, place)? {
+                    Some(bound) => Ok(Some(bound)),
+                    None => self.bind_collection(name, args, place),
+                };
+            }
         }))
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct UserFunction {
 /// Most nodes of an expression that calls have been replaced in: functions that call functions
 /// several times grow fast.
 const NODES_MAX: usize = 10_000;
+/// Most levels of such an expression: expressions are walked by recursion.
+const LEVELS_MAX: usize = 96;
 
 /// Declares `create` for the rest of the script.
 pub(crate) fn declare(create: &CreateFunction, dialect: &FlinkDialect) -> Result<()> {
@@ -137,6 +139,11 @@ impl ExprBinder<'_> {
             let message = format!("`{name}` grows to an expression of more than {NODES_MAX} parts");
             return Err(Fault::at(place, message));
         }
+        if levels(&body) > LEVELS_MAX {
+            let message =
+                format!("`{name}` grows to an expression of more than {LEVELS_MAX} levels");
+            return Err(Fault::at(place, message));
+        }
         Ok(Some(body))
     }
 }
@@ -149,6 +156,11 @@ fn substitute(expr: &mut Expr, values: &[Expr]) {
     for child in expr.children_mut() {
         substitute(child, values);
     }
+}
+
+fn levels(expr: &Expr) -> usize {
+    let children = expr.children().into_iter().map(levels);
+    1 + children.max().unwrap_or(0)
 }
 
 /// The number of parts, counted on from `so_far` up to a little more than [`NODES_MAX`].

@@ -20,7 +20,7 @@ INSERT INTO words SELECT UPER(page), ts FROM clicks;
 -- case: a function that changes
 INSERT INTO words SELECT page, ts FROM clicks WHERE event_time < NOW();
 -- case: a function for later
-INSERT INTO words SELECT ARRAY_SORT(tags), ts FROM clicks;
+INSERT INTO words SELECT MAP_ENTRIES(tags), ts FROM clicks;
 -- case: too few arguments
 INSERT INTO words SELECT SPLIT_INDEX(page, '/'), ts FROM clicks;
 -- case: an argument of a wrong type
