@@ -5,6 +5,7 @@
 //! [`RowShape`]: decoded, then metadata, then computed ones. Only columns that something reads are
 //! in the shape. `Display` is what EXPLAIN prints; [`Plan::fingerprint`] is a hash of that text.
 
+mod ordered;
 mod unnest;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::expr::{Expr, Joined, Literal};
 use crate::ids::{NodeId, SinkId, SourceId};
 use crate::types::{sql_name, timestamp};
 
+pub use ordered::{Frame, OverAggregate, OverCall, SortKey, WindowRank};
 pub use unnest::Unnest;
 
 /// A pipeline, bound and typed.
@@ -213,6 +215,10 @@ pub enum Operator {
     AssignWindow(WindowSpec),
     /// Groups by window and keys.
     WindowAggregate(WindowAggregate),
+    /// Keeps the best rows of each window.
+    WindowRank(WindowRank),
+    /// Aggregates over the rows before each row.
+    Over(OverAggregate),
     /// Puts out the rows of all inputs, which have the same types.
     Union,
     /// Makes a row of each element of an array or map.
@@ -224,7 +230,10 @@ pub enum Operator {
 impl Operator {
     /// Whether it remembers rows from one batch to the next.
     pub fn is_stateful(&self) -> bool {
-        matches!(self, Self::WindowAggregate(_))
+        matches!(
+            self,
+            Self::WindowAggregate(_) | Self::WindowRank(_) | Self::Over(_)
+        )
     }
 
     /// How far behind the watermark of its input the rows can be that it puts out, in milliseconds.
@@ -303,6 +312,23 @@ pub struct AggregateCall {
     pub distinct: bool,
     /// Type of the result; SUM and AVG have the argument's type, as in Flink.
     pub data_type: DataType,
+}
+
+impl AggregateCall {
+    /// What EXPLAIN shows, given the input's columns.
+    fn text(&self, input: &Schema) -> String {
+        let name = |column: &usize| input.field(*column).name().as_str();
+        let argument = self.argument.as_ref().map_or("*", name);
+        let parameters = self.parameters.iter();
+        let parameters: String = parameters.map(|p| format!(", {p}")).collect();
+        let distinct = if self.distinct { "DISTINCT " } else { "" };
+        let filter = self.filter.as_ref().map(name);
+        let filter = filter.map_or(String::new(), |f| format!(" FILTER {f}"));
+        format!(
+            "{}({distinct}{argument}{parameters}){filter}",
+            self.function
+        )
+    }
 }
 
 /// Aggregate functions.
@@ -508,6 +534,10 @@ impl Plan {
             Operator::WindowAggregate(aggregate) => {
                 writeln!(f, "{}", AggregateText(aggregate, &input, &node.schema))?;
             }
+            Operator::WindowRank(rank) => writeln!(f, "{}", ordered::RankText(rank, &input))?,
+            Operator::Over(over) => {
+                writeln!(f, "{}", ordered::OverText(over, &input, &node.schema))?;
+            }
             Operator::Union => writeln!(f, "union")?,
             Operator::Unnest(unnest) => writeln!(f, "{}", unnest.text(&input, &node.schema))?,
             Operator::Sink(id) => writeln!(f, "sink {}", self.sinks[id.index()])?,
@@ -642,16 +672,7 @@ impl fmt::Display for AggregateText<'_> {
             .enumerate()
             .map(|(index, call)| {
                 let output = output.field(first + index).name();
-                let argument = call.argument.as_ref().map_or("*", name);
-                let parameters = call.parameters.iter();
-                let parameters: String = parameters.map(|p| format!(", {p}")).collect();
-                let distinct = if call.distinct { "DISTINCT " } else { "" };
-                let filter = call.filter.as_ref().map(name);
-                let filter = filter.map_or(String::new(), |f| format!(" FILTER {f}"));
-                format!(
-                    "{}({distinct}{argument}{parameters}){filter} AS {output}",
-                    call.function
-                )
+                format!("{} AS {output}", call.text(input))
             })
             .collect();
         write!(f, " [{}]", calls.join(", "))

@@ -7,6 +7,7 @@
 //!
 //! Operators know nothing of epochs, manifests, threads or time: barriers come to them as calls.
 
+pub mod arrival;
 pub mod batch;
 pub mod chain;
 pub mod checker;
@@ -17,7 +18,9 @@ pub mod shape;
 pub mod source;
 pub mod stateful;
 pub mod unnest;
+pub mod waiting;
 pub mod window_aggregate;
+pub mod window_rank;
 
 pub use batch::{Batch, SourceBatch};
 pub use chain::{Chain, Exchange};

@@ -15,6 +15,7 @@ pub mod list;
 pub mod min_max;
 pub mod multiset;
 pub mod order;
+pub mod row_codec;
 pub mod sketch;
 pub mod sum;
 pub mod variance;

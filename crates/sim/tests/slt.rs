@@ -62,7 +62,9 @@ files![
     user_functions,
     views,
     watermark_min_over_partitions,
+    window_dedup,
     window_start_in_where,
+    window_top_n,
     wrong_types,
 ];
 

@@ -4,6 +4,8 @@
 //! with those columns, then the steps become nodes over them. A step that only passes columns on
 //! becomes no node: [`Emitted::columns`] says where its columns are.
 
+mod ordered;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -40,12 +42,19 @@ pub(crate) fn plan(
     settings: &Settings,
     options: PipelineOptions,
 ) -> Result<Plan> {
+    let ttl_ms = settings.state_ttl_ms()?;
+    for query in queries {
+        query.rel.check_bounded(ttl_ms.is_some())?;
+    }
     let mut needs = Needs::default();
     for query in queries {
         needs.add(&query.rel, &all(&query.rel), false);
     }
     let mut sinks = Sinks::new(catalog);
-    let mut emitter = Emitter::default();
+    let mut emitter = Emitter {
+        ttl_ms,
+        ..Emitter::default()
+    };
     for query in queries {
         if let Some(table) = query.sink {
             sinks.results(table);
@@ -126,7 +135,9 @@ impl Needs {
                 }
             }
             // Groups are never late: the rows that made them were on time.
-            Step::Aggregate(input, _) => self.add(input, &of_input, true),
+            Step::Aggregate(input, _) | Step::Rank(input, _) | Step::Over(input, _) => {
+                self.add(input, &of_input, true);
+            }
             Step::Filter(input, _)
             | Step::Project(input, _)
             | Step::Window(input, _)
@@ -166,6 +177,20 @@ fn needs_of_input(rel: &Rel, needed: &BTreeSet<usize>) -> BTreeSet<usize> {
         Step::Unnest(input, spec) => {
             read(&spec.array);
             let width = input.fields.len();
+            columns.extend(needed.iter().filter(|index| **index < width));
+        }
+        Step::Rank(input, by) => {
+            by.exprs().for_each(&mut read);
+            columns.extend(by.window);
+            columns.extend(needed.iter().filter(|index| **index < input.fields.len()));
+        }
+        Step::Over(input, by) => {
+            let width = input.fields.len();
+            by.exprs().for_each(&mut read);
+            let calls = by.calls.iter().enumerate();
+            let calls = calls.filter(|(index, _)| needed.contains(&(width + index)));
+            calls.flat_map(|(_, call)| call.exprs()).for_each(&mut read);
+            columns.insert(by.time_column);
             columns.extend(needed.iter().filter(|index| **index < width));
         }
     }
@@ -261,6 +286,8 @@ struct Emitter {
     positions: BTreeMap<usize, (SourceId, Vec<Option<usize>>)>,
     /// Name of the query that is emitted.
     query: String,
+    /// `table.exec.state.ttl`
+    ttl_ms: Option<i64>,
 }
 
 /// Where the columns of a step are.
@@ -381,6 +408,14 @@ impl Emitter {
             Step::Unnest(input, spec) => {
                 let emitted = self.emit(input, &of_input);
                 self.emit_unnest(&emitted, spec, (needed, &rel.fields))
+            }
+            Step::Rank(input, by) => {
+                let emitted = self.emit(input, &of_input);
+                self.emit_rank(&emitted, by, (needed, &rel.fields))
+            }
+            Step::Over(input, by) => {
+                let emitted = self.emit(input, &of_input);
+                self.emit_over(&emitted, by, (needed, &rel.fields))
             }
         }
     }

@@ -9,6 +9,7 @@ pub(crate) mod collection;
 mod json;
 pub(crate) mod literal;
 mod operator;
+pub(crate) mod over;
 pub(crate) mod user_function;
 
 use arrow::datatypes::DataType;
@@ -19,6 +20,7 @@ use sqlparser::ast::{self, AccessExpr, Ident, Spanned, Subscript};
 use crate::diagnostic::{Fault, Place, Result};
 use crate::dialect::FlinkDialect;
 use crate::expr::aggregate::Aggregates;
+use crate::expr::over::Overs;
 use crate::functions;
 use crate::query::window::auxiliary;
 use crate::scope::{Scope, access};
@@ -32,6 +34,8 @@ pub(crate) struct ExprBinder<'a> {
     pub dialect: &'a FlinkDialect,
     /// Where aggregate calls go; without it they are refused.
     pub aggregates: Option<&'a mut Aggregates>,
+    /// Where calls with OVER go; without it they are refused.
+    pub over: Option<&'a mut Overs>,
     /// What the clause is called in messages.
     pub clause: &'static str,
     /// Columns that were read, and where.
@@ -49,6 +53,7 @@ impl<'a> ExprBinder<'a> {
             scope,
             dialect,
             aggregates: None,
+            over: None,
             clause,
             uses: vec![],
             declaring: None,
@@ -286,8 +291,7 @@ impl<'a> ExprBinder<'a> {
         let place = function.name.span().start;
         let name = call::name(function)?;
         if let Some(over) = &function.over {
-            let _ = over;
-            return Err(Fault::unsupported(place, "`OVER` is"));
+            return self.bind_over(&name, function, over);
         }
         if aggregate::is_aggregate(&name) {
             return self.bind_aggregate(&name, function, place);

@@ -3,6 +3,7 @@
 
 mod grouping;
 mod join;
+mod order;
 mod select;
 mod union;
 mod unnest;
@@ -52,6 +53,14 @@ impl<'a> QueryBinder<'a> {
     /// Binds a whole query.
     pub fn bind(&self, query: &ast::Query) -> Result<Bound> {
         let place = query.span().start;
+        let Some(order_by) = &query.order_by else {
+            return self.bind_unordered(query, place);
+        };
+        let bound = self.bind_unordered(query, place)?;
+        self.bind_order(bound, order_by)
+    }
+
+    fn bind_unordered(&self, query: &ast::Query, place: Place) -> Result<Bound> {
         refuse_clauses(query, place)?;
         let mut binder = self.clone();
         if let Some(with) = &query.with {
@@ -246,15 +255,16 @@ fn fields(scope: &Scope) -> Vec<(String, DataType)> {
 }
 
 fn refuse_clauses(query: &ast::Query, place: Place) -> Result<()> {
-    if let Some(order_by) = &query.order_by {
-        return Err(Fault::unsupported(order_by.span(), "`ORDER BY` is"));
-    }
     if let Some(limit) = &query.limit_clause {
         let place = match limit.span().start {
             start if start.line == 0 => place,
             start => start,
         };
-        return Err(Fault::unsupported(place, "`LIMIT` is"));
+        let fault = Fault::unsupported(place, "`LIMIT` is");
+        return Err(fault.help(
+            "for the first rows of each window: ROW_NUMBER() OVER (PARTITION BY window_start, \
+             window_end ORDER BY …) in a subquery, WHERE row_num <= 10",
+        ));
     }
     if query.fetch.is_some() {
         return Err(Fault::unsupported(place, "`FETCH` is"));

@@ -4,6 +4,7 @@
 //! input by position. `emit` turns the trees of all queries into the nodes of one plan.
 
 pub(crate) mod depth;
+mod ranks;
 
 use arrow::datatypes::DataType;
 use millstream_core::expr::{BinaryOp, Expr, ExprKind};
@@ -12,6 +13,8 @@ use millstream_core::types::timestamp;
 
 use crate::expr::aggregate::BoundAggregate;
 use crate::types::convert;
+
+pub(crate) use ranks::{BoundOver, OverBy, RankBy, SortBy};
 
 /// One step and what it puts out.
 #[derive(Debug, Clone)]
@@ -40,6 +43,10 @@ pub(crate) enum Step {
     Union(Vec<Rel>),
     /// Appends the columns of each element of an array.
     Unnest(Box<Rel>, UnnestSpec),
+    /// Keeps the best rows of each window. Columns: the input's, then the rank.
+    Rank(Box<Rel>, RankBy),
+    /// Aggregates over the rows before each row. Columns: the input's, then one for each call.
+    Over(Box<Rel>, OverBy),
 }
 
 /// `UNNEST(array)`.
@@ -93,7 +100,10 @@ impl Rel {
 
     /// Keeps rows for which `predicate` is true, as near to the source as it goes.
     #[must_use]
-    pub fn filter(self, predicate: Expr) -> Self {
+    pub fn filter(mut self, predicate: Expr) -> Self {
+        let Some(predicate) = self.narrow_ranks(predicate) else {
+            return self;
+        };
         let predicate = match predicate.kind {
             // As in Flink, what is false already keeps the rest from failing: `n <> 0 AND 1 / n > x`.
             ExprKind::Binary {
@@ -283,6 +293,13 @@ impl Rel {
                 // What comes after cannot move: the time must be there already.
                 (input.fields.len() == width).then_some(window)
             }
+            Step::Rank(input, _) | Step::Over(input, _) => {
+                // A column that is carried up would stand where ranks and calls do.
+                let mut carried = (**input).clone();
+                let window = carried.window_of(column);
+                let in_place = carried.fields.len() == input.fields.len();
+                window.filter(|_| column < input.fields.len() && in_place)
+            }
             Step::Window(input, window) => (column >= input.fields.len()).then(|| window.clone()),
             Step::Aggregate(_, group_by) => {
                 let kind = match &group_by.window.kind {
@@ -329,7 +346,7 @@ pub(crate) fn natural_name(expr: &Expr) -> Option<String> {
     }
 }
 
-fn unused_name(name: &str, fields: &[(String, DataType)]) -> String {
+pub(crate) fn unused_name(name: &str, fields: &[(String, DataType)]) -> String {
     let used = |name: &str| fields.iter().any(|(field, _)| field == name);
     if !used(name) {
         return name.to_owned();

@@ -29,6 +29,8 @@ pub(crate) enum Role {
     Plain,
     /// The event time that a WATERMARK declares.
     EventTime,
+    /// What was the event time before the rows were put in windows.
+    WindowedTime,
     /// Start of a window.
     WindowStart,
     /// End of a window.

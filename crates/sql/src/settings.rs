@@ -17,6 +17,7 @@ const PARALLELISM: &str = "parallelism.default";
 const NAME: &str = "pipeline.name";
 const TIME_ZONE: &str = "table.local-time-zone";
 const IDLE_TIMEOUT: &str = "table.exec.source.idle-timeout";
+const STATE_TTL: &str = "table.exec.state.ttl";
 const PREFIX: &str = "millstream.";
 const BATCH_ROWS: &str = "millstream.batch-rows";
 const LATENESS: &str = "allowed-lateness";
@@ -164,6 +165,13 @@ impl Settings {
     pub fn idle_timeout_ms(&self) -> Result<Option<u64>> {
         let timeout = self.values.get(IDLE_TIMEOUT).map(duration).transpose()?;
         Ok(timeout.filter(|ms| *ms > 0))
+    }
+
+    /// `table.exec.state.ttl`; 0 is none.
+    pub fn state_ttl_ms(&self) -> Result<Option<i64>> {
+        let ttl = self.values.get(STATE_TTL).map(duration).transpose()?;
+        let ttl = ttl.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
+        Ok(ttl.filter(|ms| *ms > 0))
     }
 
     /// Fails for a setting of a table that is not declared, or that is not supported.

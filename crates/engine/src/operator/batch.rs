@@ -116,19 +116,23 @@ impl SourceBatch {
         RunKey::new(run).unwrap_or(RunKey::MAX)
     }
 
-    /// Where each of these rows stands among all rows of all splits. Rows that were generated have no
-    /// offset of their own: they are counted back from the batch's end.
-    fn order_keys(&self, rows: impl Iterator<Item = (u32, i64)>) -> ArrayRef {
-        let split = xxhash_rust::xxh3::xxh3_64(self.split.as_str().as_bytes());
+    /// Where `row` is in its split; rows that came later are further on. Rows that were generated have
+    /// no offset of their own: they are counted back from the batch's end.
+    pub fn offset(&self, row: u32) -> u64 {
         let first = self.end.0.wrapping_sub(self.rows.num_rows() as u64);
-        let place = |row: u32| match (&self.raw, self.record(row)) {
+        match (&self.raw, self.record(row)) {
             (Some(raw), Some(record)) => raw.offsets[record as usize],
             _ => first.wrapping_add(u64::from(row)),
-        };
+        }
+    }
+
+    /// Where each of these rows stands among all rows of all splits.
+    fn order_keys(&self, rows: impl Iterator<Item = (u32, i64)>) -> ArrayRef {
+        let split = xxhash_rust::xxh3::xxh3_64(self.split.as_str().as_bytes());
         OrderKey::column(rows.map(|(row, time)| OrderKey {
             time,
             split,
-            place: place(row),
+            place: self.offset(row),
         }))
     }
 

@@ -374,7 +374,9 @@ fn kind(node: &Node, inputs: &[SchemaRef]) -> Result<Kind> {
         Operator::AssignWindow(WindowSpec { time_column, kind }) => {
             Kind::AssignWindow(*time_column, Slicing::new(kind))
         }
-        Operator::WindowAggregate(_) => Kind::Stateful(stateful::open(node, inputs)?),
+        Operator::WindowAggregate(_) | Operator::WindowRank(_) | Operator::Over(_) => {
+            Kind::Stateful(stateful::open(node, inputs)?)
+        }
         Operator::Union => Kind::Union,
         Operator::Unnest(unnest) => {
             Kind::Unnest(UnnestOperator::new(unnest, input, node.schema.clone())?)
@@ -391,6 +393,8 @@ fn name(node: &Node) -> &'static str {
         Operator::WindowAggregate(_) => "window aggregate",
         Operator::Union => "union",
         Operator::Unnest(_) => "unnest",
+        Operator::WindowRank(_) => "window rank",
+        Operator::Over(_) => "over",
         Operator::Sink(_) => "sink",
     }
 }

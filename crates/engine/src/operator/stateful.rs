@@ -16,6 +16,7 @@ use millstream_core::{Error, Result, Watermark};
 use super::batch::Batch;
 use super::late::LateRows;
 use super::window_aggregate::WindowAggregateOperator;
+use super::window_rank::WindowRankOperator;
 
 /// Rows of state. Column 0 is BIGINT: until when a row is needed, as the end of a window in ms; once
 /// the operator's watermark has passed it, the row is dropped. `i64::MAX`: always.
@@ -98,6 +99,12 @@ pub fn open(node: &Node, inputs: &[SchemaRef]) -> Result<Box<dyn Stateful>> {
             &inputs[0],
             node.schema.clone(),
         )?),
+        Operator::WindowRank(rank) => Box::new(WindowRankOperator::new(
+            rank,
+            &inputs[0],
+            node.schema.clone(),
+        )?),
+        Operator::Over(_) => return Err(Error::invalid("`OVER` is not supported yet")),
         _ => return Err(Error::bug(format!("node {} keeps no state", node.id))),
     })
 }

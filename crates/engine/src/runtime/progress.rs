@@ -114,6 +114,11 @@ fn describe(plan: &Plan, operator: &Operator) -> String {
         }
         Operator::Union => "union".into(),
         Operator::Unnest(unnest) => format!("unnest {}", unnest.array),
+        Operator::WindowRank(rank) => format!("rank to {} by window", rank.ranks.1),
+        Operator::Over(over) => match over.calls.len() {
+            0 => "sort by time".into(),
+            calls => format!("over {calls} by {} keys", over.keys.len()),
+        },
         Operator::Sink(id) => format!("sink {}", plan.sinks[id.index()].table),
     }
 }

@@ -67,6 +67,18 @@ impl Aggregates {
 }
 
 impl BoundAggregate {
+    /// `COUNT(*)`
+    pub fn count_rows() -> Self {
+        Self {
+            function: AggregateFunction::Count,
+            argument: None,
+            parameters: vec![],
+            filter: None,
+            distinct: false,
+            data_type: DataType::Int64,
+        }
+    }
+
     /// A name for the column of results: `count`, `sum_bid`.
     pub fn name(&self) -> String {
         let function = self.function.to_string().to_lowercase();

@@ -186,7 +186,7 @@ impl QueryBinder<'_> {
                 Role::WindowStart => Some((0, index)),
                 Role::WindowEnd => Some((1, index)),
                 Role::WindowTime => Some((2, index)),
-                Role::Plain | Role::EventTime => None,
+                Role::Plain | Role::EventTime | Role::WindowedTime => None,
             });
         if let Some((part, index)) = window {
             keys.window[part] = Some(index);

@@ -9,6 +9,7 @@ use sqlparser::ast::{
 use crate::diagnostic::{Fault, Place, Result};
 use crate::expr::ExprBinder;
 use crate::expr::aggregate::is_aggregate;
+use crate::expr::over::{OVER, Overs};
 use crate::query::{Bound, QueryBinder};
 use crate::rel::natural_name;
 use crate::scope::{Role, Scope, ScopeColumn};
@@ -69,28 +70,40 @@ impl QueryBinder<'_> {
                 fault.help("read TABLE(TUMBLE(…)) and group by window_start and window_end")
             );
         }
-        self.bind_projection(input, &items)
+        self.bind_projection(input, &items, &select.named_window)
     }
 
-    fn bind_projection(&self, input: Bound, items: &[Item<'_>]) -> Result<Bound> {
-        let Bound { rel, scope } = input;
+    fn bind_projection(
+        &self,
+        input: Bound,
+        items: &[Item<'_>],
+        windows: &[ast::NamedWindowDefinition],
+    ) -> Result<Bound> {
+        let Bound { mut rel, scope } = input;
         let mut columns = vec![];
         let mut exprs = vec![];
+        let mut overs = Overs::new(windows);
         for (position, item) in items.iter().enumerate() {
             let expr = match item.source {
                 ItemSource::Column(index) => scope.column(index),
                 ItemSource::Expr(expr) => {
                     let mut binder = ExprBinder::scalar(&scope, self.dialect, "SELECT");
                     binder.start = item.place;
+                    binder.over = Some(&mut overs);
                     binder.bind(expr)?
                 }
             };
-            let role = expr
-                .as_column()
-                .map_or(Role::Plain, |index| scope.columns[index].role);
-            columns.push(item.column(position, &expr, role));
+            let of_input = expr.as_column().and_then(|index| scope.columns.get(index));
+            let role = of_input.map_or(Role::Plain, |column| column.role);
+            let mut column = item.column(position, &expr, role);
+            let is_call = expr.as_column().is_some_and(|index| index >= OVER);
+            if is_call && item.alias.is_none() {
+                column.name = format!("EXPR${position}");
+            }
+            columns.push(column);
             exprs.push(expr);
         }
+        rel = overs.append(rel, &mut exprs);
         Ok(project(rel, columns, exprs))
     }
 }
@@ -184,9 +197,6 @@ fn refuse_clauses(select: &ast::Select, place: Place) -> Result<()> {
     }
     if let Some(qualify) = &select.qualify {
         return Err(Fault::unsupported(qualify.span(), "`QUALIFY` is"));
-    }
-    if let Some(window) = select.named_window.first() {
-        return Err(Fault::unsupported(window.span(), "`WINDOW` is"));
     }
     let other = select.top.is_some()
         || select.into.is_some()

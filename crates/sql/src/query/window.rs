@@ -459,6 +459,7 @@ fn append_window(
     for column in &mut scope.columns {
         column.role = Role::Plain;
     }
+    scope.columns[window.time_column].role = Role::WindowedTime;
     let columns = columns
         .into_iter()
         .map(|(name, data_type, role)| ScopeColumn {

@@ -49,6 +49,11 @@ fn of_rel(rel: &Rel) -> (usize, usize) {
             let of_calls = calls.flat_map(|call| call.argument.iter().chain(&call.filter));
             (input, deepest(group_by.keys.iter().chain(of_calls)))
         }
+        Step::Rank(input, by) => (input, deepest(by.exprs())),
+        Step::Over(input, by) => {
+            let of_calls = by.calls.iter().flat_map(|call| call.exprs());
+            (input, deepest(by.exprs().chain(of_calls)))
+        }
     };
     let (steps, below) = of_rel(input);
     (steps + 1, exprs.max(below))

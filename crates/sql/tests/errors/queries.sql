@@ -77,10 +77,6 @@ INSERT INTO words SELECT page, ts FROM clicks ORDER BY ts;
 INSERT INTO words SELECT page, ts FROM clicks LIMIT 10;
 -- case: distinct
 INSERT INTO words SELECT DISTINCT page, ts FROM clicks;
--- case: over
-INSERT INTO words SELECT page, COUNT(*) OVER (PARTITION BY page ORDER BY event_time) FROM clicks;
--- case: row number
-INSERT INTO words SELECT page, ROW_NUMBER() OVER (PARTITION BY page ORDER BY event_time) FROM clicks;
 -- case: subquery in an expression
 INSERT INTO words SELECT page, ts FROM clicks WHERE page IN (SELECT page FROM clicks);
 -- case: like escape
