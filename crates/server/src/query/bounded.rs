@@ -15,8 +15,10 @@ use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, GenericStringArray, OffsetSizeTrait};
-use arrow::buffer::Buffer;
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, GenericStringArray, ListArray, OffsetSizeTrait,
+};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, FieldRef, Int64Type};
 use bytes::Bytes;
@@ -85,7 +87,15 @@ fn growth(name: &str) -> Option<RowBytes> {
         "concat" => sum,
         "concat_ws" => |a| sum(a).saturating_add(a[0].bytes.saturating_mul(a.len())),
         // Each element has at least a byte, and the separator or what stands for NULL beside it.
-        "array_to_string" => |a| times(a[0].bytes, sum(&a[1..])),
+        "array_to_string" | "array_join" => |a| times(a[0].bytes, sum(&a[1..])),
+        // A few bytes for one; more when they stand within each other.
+        "hex" | "url_encode" | "to_base64" | "encode" | "json_quote" => |a| times(sum(a), 8),
+        // An element is a few numbers, and may be a byte of a text.
+        "split" | "string_to_array" | "str_to_map" | "regexp_extract_all" | "regexp_match" => {
+            |a| times(sum(a), 32)
+        }
+        "array" | "make_array" | "map" | "map_from_arrays" | "array_concat" | "array_append"
+        | "array_prepend" | "array_union" => |a| times(sum(a), 4),
         "overlay" | "translate" => |a| sum(a).saturating_mul(4),
         "replace" => |a| {
             let matches = a[0].bytes / a[1].bytes.max(1);
@@ -157,6 +167,13 @@ fn column(array: &ArrayRef) -> Result<Vec<Argument>> {
                 .map(|ends| bytes(of(ends[0] as usize..ends[1] as usize)))
                 .collect()
         }
+        DataType::Binary => {
+            let values = array.as_binary::<i32>().iter();
+            values
+                .map(|value| bytes(value.map_or(0, <[u8]>::len)))
+                .collect()
+        }
+        DataType::Map(..) => vec![bytes(array.to_data().get_slice_memory_size()?); array.len()],
         // Numbers and times as text, at most.
         _ => vec![bytes(64); array.len()],
     })
@@ -279,7 +296,8 @@ impl Hash for Bounded {
     }
 }
 
-/// The same array; `reservation` is held until its text is dropped, however it is sliced.
+/// The same array; `reservation` is held until its text, or where its lists begin, is dropped,
+/// however it is sliced.
 fn held_by(array: ArrayRef, reservation: MemoryReservation) -> Result<ArrayRef> {
     if reservation.size() < TRACKED_BYTES_MIN {
         return Ok(array);
@@ -287,30 +305,45 @@ fn held_by(array: ArrayRef, reservation: MemoryReservation) -> Result<ArrayRef> 
     match array.data_type() {
         DataType::Utf8 => texts::<i32>(&array, reservation),
         DataType::LargeUtf8 => texts::<i64>(&array, reservation),
+        DataType::Binary => {
+            let (offsets, bytes, nulls) = array.as_binary::<i32>().clone().into_parts();
+            let bytes = held(bytes, reservation);
+            Ok(Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?))
+        }
+        DataType::List(_) => {
+            let (field, offsets, values, nulls) = array.as_list::<i32>().clone().into_parts();
+            let count = offsets.len();
+            let offsets = held(offsets.into_inner().into_inner(), reservation);
+            let offsets = OffsetBuffer::new(ScalarBuffer::new(offsets, 0, count));
+            Ok(Arc::new(ListArray::try_new(field, offsets, values, nulls)?))
+        }
         _ => Ok(array),
     }
 }
 
 fn texts<O: OffsetSizeTrait>(array: &ArrayRef, reservation: MemoryReservation) -> Result<ArrayRef> {
     let (offsets, text, nulls) = array.as_string::<O>().clone().into_parts();
-    let held = Held {
-        text,
-        _reservation: reservation,
-    };
-    let text = Buffer::from(Bytes::from_owner(held));
+    let text = held(text, reservation);
     let array = GenericStringArray::<O>::try_new(offsets, text, nulls)?;
     Ok(Arc::new(array))
 }
 
-/// Text, and the memory that is reserved for it.
+fn held(buffer: Buffer, reservation: MemoryReservation) -> Buffer {
+    Buffer::from(Bytes::from_owner(Held {
+        buffer,
+        _reservation: reservation,
+    }))
+}
+
+/// Bytes, and the memory that is reserved for them.
 struct Held {
-    text: Buffer,
+    buffer: Buffer,
     _reservation: MemoryReservation,
 }
 
 impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
-        &self.text
+        &self.buffer
     }
 }
 

@@ -19,7 +19,8 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Result, internal_err, resources_err};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec,
@@ -81,8 +82,8 @@ enum What {
     Repeats(usize),
     /// Gives a row for each element of its lists.
     Unnests,
-    /// Gives texts so many times.
-    Copies(usize),
+    /// Gives each text so many times, and texts of the statement of so many bytes for each row.
+    Copies { texts: usize, literals: usize },
     /// Keeps rows, with so many more texts.
     Keeps(usize),
 }
@@ -109,7 +110,12 @@ fn what(node: &Arc<dyn ExecutionPlan>, batch_rows: usize) -> Option<What> {
             is_text && !item.expr.as_any().is::<Column>()
         });
         let texts = texts.count();
-        return (texts > 0).then_some(What::Copies(texts));
+        let literals = projection
+            .expr()
+            .iter()
+            .map(|item| literal_bytes(&item.expr))
+            .sum();
+        return (texts > 0).then_some(What::Copies { texts, literals });
     }
     let windows = if let Some(window) = node.downcast_ref::<WindowAggExec>() {
         window.window_expr()
@@ -125,6 +131,17 @@ fn what(node: &Arc<dyn ExecutionPlan>, batch_rows: usize) -> Option<What> {
         field.is_ok_and(|field| is_text(field.data_type()))
     });
     Some(What::Keeps(texts.count()))
+}
+
+/// Bytes of the constants in an expression.
+fn literal_bytes(expr: &Arc<dyn PhysicalExpr>) -> usize {
+    let own = expr.as_any().downcast_ref::<Literal>();
+    let own = own.map_or(0, |literal| literal.value().size());
+    own + expr
+        .children()
+        .into_iter()
+        .map(literal_bytes)
+        .sum::<usize>()
 }
 
 /// Whether values of this type are of any length.
@@ -221,7 +238,9 @@ fn check(
     let bytes = || texts.iter().map(|text| bytes(text)).sum::<usize>();
     let widest = || texts.iter().map(|text| longest(text)).sum::<usize>();
     let given = match what {
-        What::Copies(copies) => bytes().saturating_mul(copies),
+        What::Copies { texts, literals } => bytes()
+            .saturating_mul(texts)
+            .saturating_add(literals.saturating_mul(batch.num_rows())),
         What::Repeats(rows) => widest().saturating_mul(rows),
         What::Unnests => texts
             .iter()

@@ -535,6 +535,11 @@ fn no_query_takes_far_more_memory_than_queries_may() {
         format!("SELECT REGEXP_REPLACE(s, '', s) FROM {long}"),
         format!("SELECT CONCAT_WS(s, s, s, s, s, s, s, s, s) FROM {long}"),
         format!("WITH c0 AS (SELECT REPEAT('x', 1000000) AS s), {} SELECT LENGTH(s) FROM c10", doubled.join(", ")),
+        format!("SELECT {}'x'{}", "HEX(".repeat(40), ")".repeat(40)),
+        format!("SELECT {}'\"'{}", "JSON_QUOTE(".repeat(40), ")".repeat(40)),
+        "SELECT CARDINALITY(SPLIT(REPEAT('a,', 4000000), ',')) AS n".to_owned(),
+        format!("SELECT COUNT(s) FROM (SELECT COALESCE(NULLIF(page, '/home'), '{}') AS s \
+                 FROM page_minute_agg) WHERE LENGTH(s) > 3", "x".repeat(1_000_000)),
         format!("SELECT {copies} FROM (SELECT REPEAT('x', 1000000) AS s)"),
         format!("SELECT MAX(LENGTH(s)) FROM {long}, {many} WHERE LENGTH(s) + v > 0"),
         format!("SELECT MAX(LENGTH(s)) FROM (SELECT STRING_AGG('xxxxxxxxxx', ',') AS s FROM generate_series(1, 300000)) AS a, {many}"),
