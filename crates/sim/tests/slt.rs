@@ -23,9 +23,9 @@ macro_rules! files {
 }
 
 files![
-    allowed_lateness,
     aggregates_ordered,
     aggregates_statistics,
+    allowed_lateness,
     avg_sum_types,
     cascade,
     case_and_cast,
