@@ -13,6 +13,7 @@ pub mod chain;
 pub mod checker;
 pub mod late;
 pub mod output;
+pub mod over;
 pub mod progress;
 pub mod shape;
 pub mod source;

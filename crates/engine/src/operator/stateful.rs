@@ -15,6 +15,7 @@ use millstream_core::{Error, Result, Watermark};
 
 use super::batch::Batch;
 use super::late::LateRows;
+use super::over::OverOperator;
 use super::window_aggregate::WindowAggregateOperator;
 use super::window_rank::WindowRankOperator;
 
@@ -104,7 +105,7 @@ pub fn open(node: &Node, inputs: &[SchemaRef]) -> Result<Box<dyn Stateful>> {
             &inputs[0],
             node.schema.clone(),
         )?),
-        Operator::Over(_) => return Err(Error::invalid("`OVER` is not supported yet")),
+        Operator::Over(over) => Box::new(OverOperator::new(over, &inputs[0], node.schema.clone())?),
         _ => return Err(Error::bug(format!("node {} keeps no state", node.id))),
     })
 }

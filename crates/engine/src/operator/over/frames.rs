@@ -1,0 +1,142 @@
+//! Calls over bounded frames: computed anew for each row from the rows of its frame, in order, so
+//! that sums of doubles do not depend on what was in the frame before.
+//!
+//! PERF: costs what frames have rows in sum. An accumulator holds as many groups as rows are
+//! computed at once, and takes the rows of all their frames in one call.
+
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::compute::{concat, interleave};
+use arrow::datatypes::DataType;
+use millstream_core::Result;
+use millstream_core::plan::{AggregateCall, Frame};
+
+use crate::state::accumulator::RunKey;
+use crate::state::order::OrderKey;
+use crate::state::{Input, accumulator};
+
+/// Most rows of frames that an accumulator takes at once.
+const PAIRS: usize = 1 << 16;
+
+/// The rows of the keys that something came for: those of before, then the new ones.
+pub struct Keyed {
+    /// The operator's input columns.
+    pub columns: Vec<ArrayRef>,
+    /// Event times in ms.
+    pub times: Vec<i64>,
+    /// Rows of each key, in order.
+    pub of_key: Vec<Vec<u32>>,
+    /// Key of each new row, and its position among the rows of its key.
+    pub new: Vec<(u32, u32)>,
+    /// Rows so much older are forgotten.
+    pub ttl_ms: Option<i64>,
+}
+
+impl Keyed {
+    /// The rows of the frame of the new row `index`, as a range of `of_key`.
+    fn frame(&self, index: usize, frame: Frame) -> (u32, usize, usize) {
+        let (key, position) = self.new[index];
+        let rows = &self.of_key[key as usize];
+        let (mut start, mut end) = (0, position as usize + 1);
+        let time = self.time(rows[position as usize]);
+        let older_than = |limit: i64| rows.partition_point(|row| self.time(*row) < limit);
+        match frame {
+            Frame::Rows(Some(before)) => {
+                let before = usize::try_from(before).unwrap_or(usize::MAX);
+                start = (position as usize).saturating_sub(before);
+            }
+            Frame::Range(Some(ms)) => {
+                start = older_than(time.saturating_sub(ms));
+                end = rows.partition_point(|row| self.time(*row) <= time);
+            }
+            Frame::Rows(None) | Frame::Range(None) => {}
+        }
+        if let Some(ttl_ms) = self.ttl_ms {
+            start = start.max(older_than(time.saturating_sub(ttl_ms)));
+        }
+        (key, start, end)
+    }
+
+    fn time(&self, row: u32) -> i64 {
+        self.times[row as usize]
+    }
+
+    /// The results of `call` for all new rows.
+    pub fn aggregate(&self, frame: Frame, call: &AggregateCall) -> Result<ArrayRef> {
+        let mut results: Vec<ArrayRef> = vec![];
+        let (mut rows, mut groups, mut first) = (vec![], vec![], 0);
+        for index in 0..self.new.len() {
+            let (key, start, end) = self.frame(index, frame);
+            let group = u32::try_from(index - first).expect("fewer rows than are read at once");
+            rows.extend_from_slice(&self.of_key[key as usize][start..end]);
+            groups.resize(rows.len(), group);
+            if rows.len() >= PAIRS || index + 1 == self.new.len() {
+                results.push(self.finish(call, (&rows, &groups), index + 1 - first)?);
+                rows.clear();
+                groups.clear();
+                first = index + 1;
+            }
+        }
+        let results: Vec<&dyn Array> = results.iter().map(|result| &**result).collect();
+        Ok(concat(&results)?)
+    }
+
+    fn finish(
+        &self,
+        call: &AggregateCall,
+        (rows, groups): (&[u32], &[u32]),
+        count: usize,
+    ) -> Result<ArrayRef> {
+        let indices = UInt32Array::from(rows.to_vec());
+        let take = |column: usize| arrow::compute::take(&self.columns[column], &indices, None);
+        let values = call.argument.map(take).transpose()?;
+        let filter = call.filter.map(take).transpose()?;
+        let order = order_keys(self, rows);
+        let argument = values.as_ref().map(|values| values.data_type());
+        let mut accumulator = accumulator(call, argument)?;
+        accumulator.resize(count);
+        let input = Input {
+            values: values.as_ref(),
+            rows: None,
+            filter: filter.as_ref().map(|filter| filter.as_boolean()),
+            order: Some(&order),
+            run: Some(RunKey::MIN),
+        };
+        accumulator.update(&input, groups)?;
+        let count = u32::try_from(count).expect("fewer rows than are read at once");
+        accumulator.finish(&(0..count).collect::<Vec<_>>())
+    }
+
+    /// The values so many rows before each new row, or those of `default`.
+    pub fn lag(&self, argument: usize, before: u64, default: Option<usize>) -> Result<ArrayRef> {
+        let values = &self.columns[argument];
+        let nulls = arrow::array::new_null_array(values.data_type(), values.len());
+        let default = default.map_or(&nulls, |default| &self.columns[default]);
+        let picked = (0..self.new.len()).map(|index| {
+            let (key, start, _) = self.frame(index, Frame::Rows(Some(before)));
+            let position = self.new[index].1 as usize;
+            let rows = &self.of_key[key as usize];
+            let back = usize::try_from(before).ok();
+            let found = back.and_then(|back| position.checked_sub(back));
+            match found.filter(|found| *found >= start) {
+                Some(found) => (0, rows[found] as usize),
+                None => (1, rows[position] as usize),
+            }
+        });
+        let picked: Vec<(usize, usize)> = picked.collect();
+        Ok(interleave(&[&**values, &**default], &picked)?)
+    }
+}
+
+/// Where `rows` stand among the rows of their key.
+pub fn order_keys(keyed: &Keyed, rows: &[u32]) -> ArrayRef {
+    OrderKey::column(rows.iter().map(|row| OrderKey {
+        time: keyed.time(*row),
+        split: 0,
+        place: u64::from(*row),
+    }))
+}
+
+/// Type of a column.
+pub fn type_of(columns: &[DataType], column: Option<usize>) -> Option<&DataType> {
+    column.map(|column| &columns[column])
+}
