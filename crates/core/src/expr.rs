@@ -8,6 +8,7 @@ use std::fmt;
 
 use arrow::datatypes::DataType;
 
+use crate::function::{Named, ScalarFunction};
 use crate::types::sql_name;
 
 /// An expression over the columns of one input row.
@@ -63,6 +64,11 @@ pub enum ExprKind {
     },
     /// A built-in scalar function by its Flink name in upper case, for example `SPLIT_INDEX`.
     Call { function: String, args: Vec<Expr> },
+    /// A function that the embedding program brings.
+    Native {
+        function: Named<dyn ScalarFunction>,
+        args: Vec<Expr>,
+    },
 }
 
 /// Operators that take two operands of the same type. Logic is three-valued.
@@ -200,7 +206,7 @@ impl Expr {
             ExprKind::InList { input, list, .. } => {
                 std::iter::once(input.as_ref()).chain(list).collect()
             }
-            ExprKind::Call { args, .. } => args.iter().collect(),
+            ExprKind::Call { args, .. } | ExprKind::Native { args, .. } => args.iter().collect(),
             ExprKind::Case {
                 branches,
                 otherwise,
@@ -226,7 +232,9 @@ impl Expr {
             ExprKind::InList { input, list, .. } => {
                 std::iter::once(input.as_mut()).chain(list).collect()
             }
-            ExprKind::Call { args, .. } => args.iter_mut().collect(),
+            ExprKind::Call { args, .. } | ExprKind::Native { args, .. } => {
+                args.iter_mut().collect()
+            }
             ExprKind::Case {
                 branches,
                 otherwise,
@@ -326,6 +334,9 @@ impl fmt::Display for Expr {
                 negated,
             } => write!(f, "{input} {}IN ({})", not(negated), Joined(list)),
             ExprKind::Call { function, args } => write!(f, "{function}({})", Joined(args)),
+            ExprKind::Native { function, args } => {
+                write!(f, "{}({})", function.name, Joined(args))
+            }
             ExprKind::Case {
                 branches,
                 otherwise,

@@ -10,6 +10,7 @@ pub mod connector;
 pub mod env;
 pub mod error;
 pub mod expr;
+pub mod function;
 pub mod ids;
 pub mod memory;
 pub mod plan;

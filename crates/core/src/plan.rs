@@ -15,6 +15,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::expr::{Expr, Joined, Literal};
+use crate::function::{self, Named};
 use crate::ids::{NodeId, SinkId, SourceId};
 use crate::types::{sql_name, timestamp};
 
@@ -301,6 +302,8 @@ pub struct WindowAggregate {
 pub struct AggregateCall {
     /// Which.
     pub function: AggregateFunction,
+    /// The function itself, for [`AggregateFunction::Native`].
+    pub native: Option<Named<dyn function::AggregateFunction>>,
     /// Input column of its argument; none for `COUNT(*)`. An aggregate of two values takes them as
     /// one `ROW`.
     pub argument: Option<usize>,
@@ -324,10 +327,9 @@ impl AggregateCall {
         let distinct = if self.distinct { "DISTINCT " } else { "" };
         let filter = self.filter.as_ref().map(name);
         let filter = filter.map_or(String::new(), |f| format!(" FILTER {f}"));
-        format!(
-            "{}({distinct}{argument}{parameters}){filter}",
-            self.function
-        )
+        let native = self.native.as_ref().map(|native| native.name.to_string());
+        let function = native.unwrap_or_else(|| self.function.to_string());
+        format!("{function}({distinct}{argument}{parameters}){filter}")
     }
 }
 
@@ -367,6 +369,8 @@ pub enum AggregateFunction {
     /// `PERCENTILE(x, p)` of DOUBLE, or of `ROW<x DOUBLE, frequency BIGINT>`; parameters: the
     /// percentages. The result is an array if its type is one.
     Percentile,
+    /// A function that the embedding program brings.
+    Native,
 }
 
 impl AggregateFunction {
@@ -698,6 +702,7 @@ impl fmt::Display for AggregateFunction {
             Self::Collect => "COLLECT",
             Self::ApproxCountDistinct => "APPROX_COUNT_DISTINCT",
             Self::Percentile => "PERCENTILE",
+            Self::Native => "NATIVE",
         })
     }
 }

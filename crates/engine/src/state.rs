@@ -14,6 +14,7 @@ pub mod group_table;
 pub mod list;
 pub mod min_max;
 pub mod multiset;
+pub mod native;
 pub mod order;
 pub mod row_codec;
 pub mod sketch;

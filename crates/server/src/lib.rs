@@ -9,7 +9,6 @@ pub mod background;
 pub mod cli;
 pub mod client;
 pub mod config;
-pub mod env;
 pub mod http;
 pub mod instance;
 pub mod jobs;
@@ -18,4 +17,5 @@ pub mod metrics;
 pub mod progress;
 pub mod query;
 pub mod summary;
-pub mod usage;
+
+pub use millstream::{env, usage};

@@ -15,6 +15,7 @@ pub(crate) mod json;
 use std::cell::RefCell;
 
 use arrow::datatypes::DataType as ArrowType;
+use millstream_core::function::Functions;
 use sqlparser::ast::{BinaryOperator, CastKind, DataType, Expr, Ident, ObjectName, ObjectNamePart};
 use sqlparser::dialect::Dialect;
 use sqlparser::keywords::Keyword;
@@ -36,11 +37,21 @@ pub(crate) struct FlinkDialect {
     types: RefCell<Vec<ArrowType>>,
     faults: RefCell<Vec<Fault>>,
     functions: RefCell<Vec<UserFunction>>,
+    /// Functions of the embedding program.
+    pub native: Functions,
 }
 
 const FAULT: &str = "fault #";
 
 impl FlinkDialect {
+    /// With functions of the embedding program.
+    pub fn new(native: Functions) -> Self {
+        Self {
+            native,
+            ..Self::default()
+        }
+    }
+
     /// The type of a CAST.
     pub fn cast_type(&self, data_type: &DataType) -> Option<ArrowType> {
         let DataType::Custom(name, _) = data_type else {
@@ -74,10 +85,8 @@ impl FlinkDialect {
     /// Names of the script's functions.
     pub fn user_functions(&self) -> Vec<String> {
         let functions = self.functions.borrow();
-        functions
-            .iter()
-            .map(|known| known.name().to_owned())
-            .collect()
+        let made = functions.iter().map(|known| known.name());
+        made.chain(self.native.names()).map(str::to_owned).collect()
     }
 
     /// Adds a function for the rest of the script.

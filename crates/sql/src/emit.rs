@@ -559,6 +559,7 @@ impl Emitter {
         let keys: Vec<usize> = group_by.keys.iter().map(&mut add).collect();
         let calls = group_by.calls.iter().map(|call| AggregateCall {
             function: call.function,
+            native: call.native.clone(),
             argument: call.argument.as_ref().map(&mut add),
             parameters: call.parameters.clone(),
             filter: call.filter.as_ref().map(&mut add),

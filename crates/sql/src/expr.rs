@@ -8,6 +8,7 @@ mod call;
 pub(crate) mod collection;
 mod json;
 pub(crate) mod literal;
+pub(crate) mod native_function;
 mod operator;
 pub(crate) mod over;
 pub(crate) mod user_function;
@@ -296,6 +297,9 @@ impl<'a> ExprBinder<'a> {
         if aggregate::is_aggregate(&name) {
             return self.bind_aggregate(&name, function, place);
         }
+        if let Some(bound) = self.bind_native_aggregate(&name, function, place)? {
+            return Ok(bound);
+        }
         if function.filter.is_some() {
             let message = format!("FILTER after `{name}`, expected an aggregate function");
             return Err(Fault::at(place, message));
@@ -308,10 +312,13 @@ impl<'a> ExprBinder<'a> {
             Some(bound) => Ok(bound),
             None => {
                 let signature = functions::find(&name);
-                if signature.is_none()
-                    && let Some(bound) = self.bind_user_function(&name, &args, place)?
-                {
-                    return Ok(bound);
+                if signature.is_none() {
+                    if let Some(bound) = self.bind_native(&name, &args, place)? {
+                        return Ok(bound);
+                    }
+                    if let Some(bound) = self.bind_user_function(&name, &args, place)? {
+                        return Ok(bound);
+                    }
                 }
                 let known = self.dialect.user_functions();
                 let signature =

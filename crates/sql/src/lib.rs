@@ -37,6 +37,7 @@ mod types;
 use std::collections::BTreeMap;
 
 use millstream_core::connector::ConnectorCatalog;
+use millstream_core::function::Functions;
 use millstream_core::plan::Plan;
 
 pub use diagnostic::Diagnostic;
@@ -64,8 +65,21 @@ pub struct Script<'a> {
 /// The first thing that is wrong: syntax, a name, a type, an option, SQL that is not supported yet,
 /// or no INSERT at all.
 pub fn plan(script: &Script<'_>, catalog: &ConnectorCatalog) -> Result<Plan, Diagnostic> {
+    plan_with(script, catalog, &Functions::default())
+}
+
+/// As [`plan`], with functions that the script may call besides the built-in ones.
+///
+/// # Errors
+/// As [`plan`]; also a function that has the name of a built-in one.
+pub fn plan_with(
+    script: &Script<'_>,
+    catalog: &ConnectorCatalog,
+    functions: &Functions,
+) -> Result<Plan, Diagnostic> {
     let text = substitute(script)?;
-    let planned = BoundScript::bind(script, &text.substituted, catalog).and_then(|bound| {
+    let given = (catalog, functions);
+    let planned = BoundScript::bind(script, &text.substituted, given).and_then(|bound| {
         if bound.queries.is_empty() {
             let fault = Fault::at(Place::new(1, 1), "no INSERT INTO: nothing to run");
             return Err(fault.help("write INSERT INTO table SELECT …"));
@@ -81,7 +95,8 @@ pub fn plan(script: &Script<'_>, catalog: &ConnectorCatalog) -> Result<Plan, Dia
 /// As [`plan`].
 pub fn explain(script: &Script<'_>, catalog: &ConnectorCatalog) -> Result<String, Diagnostic> {
     let text = substitute(script)?;
-    let explained = BoundScript::bind(script, &text.substituted, catalog).and_then(|bound| {
+    let given = (catalog, &Functions::default());
+    let explained = BoundScript::bind(script, &text.substituted, given).and_then(|bound| {
         let mut parts = vec![];
         for (place, query) in &bound.explained {
             let line = text.original_place(*place).line;

@@ -362,6 +362,7 @@ fn can_fail(expr: &Expr) -> bool {
     let fails = match &expr.kind {
         ExprKind::Binary { op, .. } => matches!(op, BinaryOp::Divide | BinaryOp::Modulo),
         ExprKind::Cast { input, safe } => !safe && input.data_type == DataType::Utf8,
+        ExprKind::Native { .. } => true,
         _ => false,
     };
     fails || expr.children().into_iter().any(can_fail)

@@ -4,6 +4,7 @@ use arrow::datatypes::DataType;
 use millstream_core::Subject;
 use millstream_core::connector::{ConnectorCatalog, PlanTable, TableError};
 use millstream_core::expr::{Expr, Literal};
+use millstream_core::function::Functions;
 use millstream_core::plan::Plan;
 use millstream_core::types::sql_name;
 use sqlparser::ast::Ident;
@@ -14,6 +15,7 @@ use crate::catalog::{Catalog, Named, Table, TableColumnKind};
 use crate::diagnostic::{Fault, Place, Result};
 use crate::dialect::FlinkDialect;
 use crate::emit::{self, Query};
+use crate::expr::native_function;
 use crate::query::{Bound, QueryBinder, rename};
 use crate::settings::Settings;
 use crate::types::{convert, converts_implicitly};
@@ -35,8 +37,13 @@ pub(crate) struct BoundScript {
 
 impl BoundScript {
     /// Binds the statements of `text`, the script's text after substitution.
-    pub fn bind(script: &Script<'_>, text: &str, connectors: &ConnectorCatalog) -> Result<Self> {
-        let dialect = FlinkDialect::default();
+    pub fn bind(
+        script: &Script<'_>,
+        text: &str,
+        (connectors, native): (&ConnectorCatalog, &Functions),
+    ) -> Result<Self> {
+        native_function::check_names(native)?;
+        let dialect = FlinkDialect::new(native.clone());
         let statements = crate::parser::parse(text, &dialect)?;
         let mut binder = ScriptBinder {
             dialect: &dialect,

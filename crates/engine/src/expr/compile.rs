@@ -14,6 +14,8 @@ use datafusion::physical_expr::expressions::{
     NotExpr, in_list,
 };
 use millstream_core::expr::{BinaryOp, Expr, ExprKind};
+use millstream_core::function::{Named, ScalarFunction};
+use millstream_core::types::sql_name;
 use millstream_core::{Error, Result};
 
 use super::node::KernelExpr;
@@ -94,6 +96,7 @@ fn compile_kind(expr: &Expr, input: &SchemaRef) -> Result<Physical> {
             in_list(compile(inner, input)?, list, negated, input).map_err(from_datafusion)
         }
         ExprKind::Call { function, args } => call(function, args, wanted, input),
+        ExprKind::Native { function, args } => native(function, args, wanted, input),
     }
 }
 
@@ -258,6 +261,34 @@ fn call(function: &str, args: &[Expr], wanted: &DataType, input: &SchemaRef) -> 
     Ok(kernel_expr(&function.to_lowercase(), args, wanted, kernel))
 }
 
+/// A function of the embedding program, which sees all arguments as columns.
+fn native(
+    function: &Named<dyn ScalarFunction>,
+    args: &[Expr],
+    wanted: &DataType,
+    input: &SchemaRef,
+) -> Result<Physical> {
+    let args = args.iter().map(|arg| compile(arg, input));
+    let (name, function) = (function.name.clone(), function.function.clone());
+    let result_type = wanted.clone();
+    let kernel: Kernel = Arc::new(move |args| {
+        let arrays = (0..args.len()).map(|index| args.full_array(index));
+        let result = function.call(&arrays.collect::<Result<Vec<_>>>()?, args.rows);
+        let result = result.map_err(|error| error.context(format!("`{name}`")))?;
+        if result.len() == args.rows && *result.data_type() == result_type {
+            return Ok(result);
+        }
+        let (found, expected) = (sql_name(result.data_type()), sql_name(&result_type));
+        Err(Error::invalid(format!(
+            "`{name}` gave {} values of {found}, expected {} of {expected}",
+            result.len(),
+            args.rows
+        )))
+    });
+    let args = args.collect::<Result<_>>()?;
+    Ok(kernel_expr("native", args, wanted, kernel))
+}
+
 /// As `CASE WHEN a IS NOT NULL THEN a ELSE …` where a later argument may fail, because Flink then
 /// does not compute it for rows that have an earlier one.
 fn lazy_coalesce(args: &[Expr], input: &SchemaRef) -> Result<Option<Physical>> {
@@ -282,6 +313,7 @@ fn may_fail(expr: &Expr) -> bool {
     let own = match &expr.kind {
         ExprKind::Cast { safe, .. } => !safe,
         ExprKind::Binary { op, .. } => matches!(op, BinaryOp::Divide | BinaryOp::Modulo),
+        ExprKind::Native { .. } => true,
         _ => false,
     };
     own || expr.children().into_iter().any(may_fail)

@@ -24,7 +24,7 @@ use super::distinct::Distinct;
 use super::group_table::KeyEncoder;
 use super::order::OrderKeys;
 use super::sum::{self, Finish};
-use super::{first_last, list, min_max, multiset, sketch, variance};
+use super::{first_last, list, min_max, multiset, native, sketch, variance};
 
 /// One aggregate of all groups.
 pub trait Accumulator: Send {
@@ -195,6 +195,7 @@ pub(super) fn plain(
         F::ListAgg | F::ArrayAgg => Some(list::accumulator(call, argument)?),
         F::Collect | F::Percentile => Some(multiset::accumulator(call, argument)?),
         F::ApproxCountDistinct => Some(sketch::accumulator(argument)?),
+        F::Native => Some(native::accumulator(call, argument)?),
     };
     let name = sql_name(argument);
     made.ok_or_else(|| Error::invalid(format!("{function} of {name} is not supported")))

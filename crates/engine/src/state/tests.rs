@@ -18,6 +18,7 @@ const GROUPS: usize = 3;
 fn call(function: AggregateFunction, distinct: bool, data_type: &DataType) -> AggregateCall {
     AggregateCall {
         function,
+        native: None,
         argument: Some(0),
         parameters: vec![],
         filter: None,

@@ -384,6 +384,7 @@ mod tests {
     fn state() -> WindowState {
         let call = |function, argument, distinct| AggregateCall {
             function,
+            native: None,
             argument,
             parameters: vec![],
             filter: None,

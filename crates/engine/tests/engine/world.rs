@@ -144,6 +144,7 @@ fn rows() -> SchemaRef {
 fn aggregate() -> WindowAggregate {
     let count = |argument, distinct| AggregateCall {
         function: AggregateFunction::Count,
+        native: None,
         argument,
         parameters: vec![],
         filter: None,

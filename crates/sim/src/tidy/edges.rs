@@ -11,7 +11,11 @@ const CRATE_EDGES: &[(&str, &[&str])] = &[
     ("sql", &["core"]),
     ("engine", &["core"]),
     ("connectors", &["core"]),
-    ("server", &["core", "sql", "engine", "connectors"]),
+    ("millstream", &["core", "sql", "engine", "connectors"]),
+    (
+        "server",
+        &["core", "sql", "engine", "connectors", "millstream"],
+    ),
     ("sim", &["core", "sql", "engine", "connectors", "server"]),
 ];
 
@@ -46,7 +50,11 @@ pub fn dependencies<'a>(name: &str, dependencies: impl Iterator<Item = &'a str>)
     };
     let mut found = vec![];
     for dependency in dependencies {
-        if let Some(other) = dependency.strip_prefix("millstream-")
+        let other = match dependency {
+            "millstream" => Some(dependency),
+            _ => dependency.strip_prefix("millstream-"),
+        };
+        if let Some(other) = other
             && !allowed.contains(&other)
         {
             found.push(format!("{path}:1: `{name}` must not know `{other}`"));
@@ -128,6 +136,8 @@ mod tests {
             }
         }
         assert_eq!(edge("core", "millstream-sql"), 1);
+        assert_eq!(edge("engine", "millstream"), 1);
+        assert_eq!(edge("server", "millstream"), 0);
         assert_eq!(edge("server", "millstream-sim"), 1);
         assert_eq!(edge("sim", "millstream-engine"), 0);
         assert_eq!(

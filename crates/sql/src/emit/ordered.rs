@@ -139,6 +139,7 @@ impl Emitter {
                 BoundOver::Aggregate(frame, call) => {
                     let call = AggregateCall {
                         function: call.function,
+                        native: call.native.clone(),
                         argument: call.argument.as_ref().map(|expr| kept.add(expr)),
                         filter: call.filter.as_ref().map(|expr| kept.add(expr)),
                         parameters: call.parameters.clone(),

@@ -7,6 +7,7 @@
 
 use arrow::datatypes::{DataType, Field};
 use millstream_core::expr::{BinaryOp, Expr, ExprKind, Literal};
+use millstream_core::function::{self, Named};
 use millstream_core::plan::AggregateFunction;
 use millstream_core::types::{array, map, sql_name};
 use sqlparser::ast::{
@@ -32,6 +33,8 @@ pub(crate) const GROUPING_ID: usize = 1 << 21;
 pub(crate) struct BoundAggregate {
     /// Which.
     pub function: AggregateFunction,
+    /// The function itself, if the embedding program brings it.
+    pub native: Option<Named<dyn function::AggregateFunction>>,
     /// Its argument; none for `COUNT(*)`.
     pub argument: Option<Expr>,
     /// Its constant arguments.
@@ -70,6 +73,7 @@ impl BoundAggregate {
     /// `COUNT(*)`
     pub fn count_rows() -> Self {
         Self {
+            native: None,
             function: AggregateFunction::Count,
             argument: None,
             parameters: vec![],
@@ -81,7 +85,11 @@ impl BoundAggregate {
 
     /// A name for the column of results: `count`, `sum_bid`.
     pub fn name(&self) -> String {
-        let function = self.function.to_string().to_lowercase();
+        let native = self
+            .native
+            .as_ref()
+            .map(|native| native.name.to_lowercase());
+        let function = native.unwrap_or_else(|| self.function.to_string().to_lowercase());
         match self.argument.as_ref().map(|argument| &argument.kind) {
             Some(ExprKind::Column { name, .. } | ExprKind::Field { name, .. }) => {
                 format!("{function}_{name}")
@@ -116,14 +124,14 @@ pub(crate) const NAMES: &[(&str, AggregateFunction)] = {
     ]
 };
 
-fn function(name: &str) -> Option<AggregateFunction> {
+fn built_in(name: &str) -> Option<AggregateFunction> {
     let found = NAMES.iter().find(|(known, _)| *known == name);
     found.map(|(_, function)| *function)
 }
 
 /// Whether `name` (in upper case) is an aggregate function.
 pub(crate) fn is_aggregate(name: &str) -> bool {
-    function(name).is_some()
+    built_in(name).is_some()
 }
 
 impl ExprBinder<'_> {
@@ -134,16 +142,10 @@ impl ExprBinder<'_> {
         call: &ast::Function,
         place: Place,
     ) -> Result<Expr> {
-        if self.aggregates.is_none() {
-            let message = format!("aggregate function `{name}` in {}", self.clause);
-            return Err(Fault::at(place, message));
-        }
-        let function = function(name).expect("checked by the caller");
+        self.check_aggregates(name, place)?;
+        let function = built_in(name).expect("checked by the caller");
         let arguments = self.aggregate_arguments(name, call, place)?;
-        let filter = match &call.filter {
-            Some(filter) => Some(self.inner("FILTER").condition(filter)?),
-            None => None,
-        };
+        let filter = self.aggregate_filter(call)?;
         let mut distinct = arguments.distinct;
         let (argument, parameters) = match function {
             AggregateFunction::ListAgg => list_parameters(arguments.bound)?,
@@ -169,14 +171,51 @@ impl ExprBinder<'_> {
         distinct &= !comes_out_the_same(function);
         let bound = BoundAggregate {
             function,
+            native: None,
             argument,
             parameters,
             filter,
             distinct,
             data_type,
         };
-        let aggregates = self.aggregates.as_mut().expect("checked above");
-        Ok(aggregates.push(bound))
+        Ok(self.put_aside(bound))
+    }
+
+    /// What stands for a call in the expression around it.
+    pub(super) fn put_aside(&mut self, call: BoundAggregate) -> Expr {
+        let aggregates = self.aggregates.as_mut();
+        aggregates.expect("checked before it was bound").push(call)
+    }
+
+    /// The argument of an aggregate that takes one value, its FILTER, and whether it is DISTINCT.
+    pub(super) fn one_argument(
+        &mut self,
+        name: &str,
+        call: &ast::Function,
+        place: Place,
+    ) -> Result<(Argument, Option<Expr>, bool)> {
+        self.check_aggregates(name, place)?;
+        let arguments = self.aggregate_arguments(name, call, place)?;
+        let filter = self.aggregate_filter(call)?;
+        let distinct = arguments.distinct;
+        let argument = arguments.bound.into_iter().next().expect("counted");
+        Ok((argument, filter, distinct))
+    }
+
+    fn check_aggregates(&self, name: &str, place: Place) -> Result<()> {
+        match self.aggregates {
+            Some(_) => Ok(()),
+            None => {
+                let message = format!("aggregate function `{name}` in {}", self.clause);
+                Err(Fault::at(place, message))
+            }
+        }
+    }
+
+    fn aggregate_filter(&self, call: &ast::Function) -> Result<Option<Expr>> {
+        let filter = call.filter.as_deref();
+        let bind = |filter| self.inner("FILTER").condition(filter);
+        filter.map(bind).transpose()
     }
 
     /// A binder for what stands inside an aggregate call.

@@ -156,6 +156,9 @@ impl ExprBinder<'_> {
                 let call = aggregates.calls.pop().expect("the call just bound");
                 BoundOver::Aggregate(frame, call)
             }
+            _ if self.dialect.native.aggregate(name).is_some() => {
+                return Err(Fault::unsupported(place, format!("`{name}` with OVER is")));
+            }
             _ => {
                 let message = format!("`{name}` with OVER, expected an aggregate function");
                 return Err(Fault::at(place, message));

@@ -41,6 +41,13 @@ pub(crate) fn declare(create: &CreateFunction, dialect: &FlinkDialect) -> Result
         );
         return Err(Fault::at(span, message));
     }
+    if dialect.native.names().any(|native| native == name) {
+        let message = format!(
+            "function `{}` is there already: the program brings it",
+            create.name.value
+        );
+        return Err(Fault::at(span, message));
+    }
     if dialect.user_function(&name).is_some() {
         if create.if_not_exists {
             return Ok(());

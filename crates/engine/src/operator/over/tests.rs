@@ -17,6 +17,7 @@ fn counted(frames: &[Frame], ttl_ms: Option<i64>) -> OverOperator {
     let count = |frame: &Frame| {
         let call = AggregateCall {
             function: AggregateFunction::Count,
+            native: None,
             argument: None,
             parameters: vec![],
             filter: None,
