@@ -26,6 +26,7 @@ files![
     aggregates_ordered,
     aggregates_statistics,
     allowed_lateness,
+    anomalies,
     avg_sum_types,
     cascade,
     case_and_cast,
