@@ -16,9 +16,9 @@ mod totals;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
 use millstream_core::plan::{AggregateCall, Frame, OverAggregate, OverCall};
 use millstream_core::{EventTime, Result, Watermark};
 
@@ -29,7 +29,7 @@ use super::stateful::{Absorb, Barrier, ByShard, StateBatch, Stateful};
 use super::waiting::{self, WaitingRows};
 use crate::state::row_codec::{RowCodec, owner};
 use crate::window::assigner::to_millis;
-use frames::Keyed;
+use frames::{Keyed, is_running};
 use history::{History, Key, Needed, until};
 use totals::Totals;
 
@@ -72,7 +72,10 @@ impl OverOperator {
         let key_types = plan.keys.iter().map(|column| types[*column].clone());
         let keys = Arc::new(RowCodec::new(key_types)?);
         let kept = kept_columns(plan);
-        let kept_types: Vec<DataType> = kept.iter().map(|c| types[*c].clone()).collect();
+        let kept_types = kept.iter().map(|c| types[*c].clone());
+        // After those, the running sums.
+        let sums = std::iter::repeat_n(DataType::Float64, running(plan));
+        let kept_types: Vec<DataType> = kept_types.chain(sums).collect();
         let history = History::new(keys.clone(), key_fields.clone(), &kept_types, needed(plan))?;
         let order = RowOrder::new(waiting.schema(), 1, &sort_keys(plan), false)?;
         Ok(Self {
@@ -152,9 +155,9 @@ impl OverOperator {
             let mut distinct: Vec<&[u8]> = of_row.iter().map(|key| &**key).collect();
             distinct.sort_unstable();
             distinct.dedup();
-            let (keyed, encoded_from) = self.keyed(rows, (&of_row, &distinct))?;
-            columns.extend(self.calls(&keyed, &distinct)?);
-            self.remember(&keyed, &of_row, encoded_from)?;
+            let (mut keyed, remembered) = self.keyed(rows, (&of_row, &distinct))?;
+            columns.extend(self.calls(&mut keyed, &distinct)?);
+            self.remember(&keyed, &of_row, remembered)?;
         }
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
@@ -196,8 +199,15 @@ impl OverOperator {
             new.push((number(index), number(of_key[index].len())));
             of_key[index].push(number(remembered + row));
         }
+        let sums = decoded.iter().skip(self.kept.len()).map(|sums| {
+            let mut sums = sums.as_primitive::<Float64Type>().values().to_vec();
+            sums.resize(times.len(), 0.0);
+            sums
+        });
+        let sums = sums.collect();
         let ttl_ms = self.plan.ttl_ms;
         let keyed = Keyed {
+            sums,
             columns,
             times,
             of_key,
@@ -207,17 +217,25 @@ impl OverOperator {
         Ok((keyed, remembered))
     }
 
-    fn calls(&mut self, keyed: &Keyed, distinct: &[&[u8]]) -> Result<Vec<ArrayRef>> {
+    fn calls(&mut self, keyed: &mut Keyed, distinct: &[&[u8]]) -> Result<Vec<ArrayRef>> {
         let totals = match unbounded(&self.plan).is_empty() {
             true => vec![],
             false => self.totals.aggregate(keyed, distinct)?,
         };
         let mut totals = totals.into_iter();
+        let ttl_ms = self.plan.ttl_ms;
+        let mut sums = 0..;
         let calls = self.plan.calls.iter();
         calls
             .map(|call| match call {
                 OverCall::Aggregate(Frame::Rows(None) | Frame::Range(None), _) => {
                     Ok(totals.next().expect("a result of each unbounded call"))
+                }
+                OverCall::Aggregate(frame @ Frame::Rows(Some(rows)), call)
+                    if is_running(*frame, call, ttl_ms) =>
+                {
+                    let index = sums.next().expect("as many numbers as needed");
+                    keyed.running(index, (*rows, call))
                 }
                 OverCall::Aggregate(frame, call) => keyed.aggregate(*frame, call),
                 OverCall::Lag {
@@ -234,10 +252,13 @@ impl OverOperator {
             return Ok(());
         }
         let new = of_row.len();
-        let columns = self
-            .kept
-            .iter()
-            .map(|c| keyed.columns[*c].slice(remembered, new));
+        let kept = self.kept.iter();
+        let kept = kept.map(|c| keyed.columns[*c].slice(remembered, new));
+        let sums = keyed.sums.iter().map(|sums| -> ArrayRef {
+            let sums = sums[remembered..].iter().copied();
+            Arc::new(Float64Array::from_iter_values(sums))
+        });
+        let columns = kept.chain(sums);
         let encoded = self.history.values().encode(&columns.collect::<Vec<_>>())?;
         for (row, key) in of_row.iter().enumerate() {
             let time = keyed.times[remembered + row];
@@ -399,6 +420,15 @@ fn unbounded(plan: &OverAggregate) -> Vec<(Frame, AggregateCall)> {
     calls.collect()
 }
 
+/// How many calls are running sums.
+fn running(plan: &OverAggregate) -> usize {
+    let calls = plan.calls.iter().filter(|call| match call {
+        OverCall::Aggregate(frame, call) => is_running(*frame, call, plan.ttl_ms),
+        OverCall::Lag { .. } => false,
+    });
+    calls.count()
+}
+
 fn has_bounded(plan: &OverAggregate) -> bool {
     plan.calls.len() > unbounded(plan).len()
 }
@@ -428,6 +458,13 @@ fn needed(plan: &OverAggregate) -> Needed {
     };
     for call in &plan.calls {
         match call {
+            // A running sum needs the row that leaves, too.
+            OverCall::Aggregate(frame @ Frame::Rows(Some(rows)), call)
+                if is_running(*frame, call, plan.ttl_ms) =>
+            {
+                let rows = usize::try_from(rows.saturating_add(1)).unwrap_or(usize::MAX);
+                needed.rows = needed.rows.max(rows);
+            }
             OverCall::Aggregate(Frame::Rows(Some(rows)), _) | OverCall::Lag { rows, .. } => {
                 let rows = usize::try_from(*rows).unwrap_or(usize::MAX);
                 needed.rows = needed.rows.max(rows);

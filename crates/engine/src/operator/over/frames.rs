@@ -1,14 +1,16 @@
-//! Calls over bounded frames: computed anew for each row from the rows of its frame, in order, so
-//! that sums of doubles do not depend on what was in the frame before.
+//! Calls over bounded frames: computed anew for each row from the rows of its frame, in order. Only
+//! sums of doubles over a number of rows go on from row to row, as in Flink (see [`is_running`]).
 //!
 //! PERF: costs what frames have rows in sum. An accumulator holds as many groups as rows are
 //! computed at once, and takes the rows of all their frames in one call.
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Float64Builder, UInt32Array};
 use arrow::compute::{concat, interleave};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Float64Type};
 use millstream_core::Result;
-use millstream_core::plan::{AggregateCall, Frame};
+use millstream_core::plan::{AggregateCall, AggregateFunction, Frame};
 
 use crate::state::accumulator::RunKey;
 use crate::state::order::OrderKey;
@@ -27,6 +29,8 @@ pub struct Keyed {
     pub of_key: Vec<Vec<u32>>,
     /// Key of each new row, and its position among the rows of its key.
     pub new: Vec<(u32, u32)>,
+    /// By call and row: the sum of a [`is_running`] call after that row.
+    pub sums: Vec<Vec<f64>>,
     /// Rows so much older are forgotten.
     pub ttl_ms: Option<i64>,
 }
@@ -80,6 +84,44 @@ impl Keyed {
         Ok(concat(&results)?)
     }
 
+    /// The results of the `index`-th call that [`is_running`].
+    pub fn running(
+        &mut self,
+        index: usize,
+        (rows, call): (u64, &AggregateCall),
+    ) -> Result<ArrayRef> {
+        let column = call.argument.expect("SUM and AVG have an argument");
+        let values = self.columns[column].as_primitive::<Float64Type>();
+        let filter = call.filter.map(|filter| self.columns[filter].as_boolean());
+        let value = |row: u32| {
+            let row = row as usize;
+            let passes = filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+            (passes && values.is_valid(row)).then(|| values.value(row))
+        };
+        let before = usize::try_from(rows).unwrap_or(usize::MAX - 1);
+        let mut results = Float64Builder::new();
+        let sums = &mut self.sums[index];
+        for (key, position) in &self.new {
+            let of_key = &self.of_key[*key as usize];
+            let position = *position as usize;
+            let last = position.checked_sub(1).map(|last| of_key[last] as usize);
+            let mut sum = last.map_or(0.0, |last| sums[last]);
+            let left = position.checked_sub(before + 1);
+            sum -= left.and_then(|left| value(of_key[left])).unwrap_or(0.0);
+            sum += value(of_key[position]).unwrap_or(0.0);
+            sums[of_key[position] as usize] = sum;
+            let frame = &of_key[position.saturating_sub(before)..=position];
+            let count = frame.iter().filter(|row| value(**row).is_some()).count();
+            #[expect(clippy::cast_precision_loss, reason = "counts are below 2^53")]
+            let result = match call.function {
+                AggregateFunction::Avg => sum / count as f64,
+                _ => sum,
+            };
+            results.append_option((count > 0).then_some(result));
+        }
+        Ok(Arc::new(results.finish()))
+    }
+
     fn finish(
         &self,
         call: &AggregateCall,
@@ -125,6 +167,20 @@ impl Keyed {
         let picked: Vec<(usize, usize)> = picked.collect();
         Ok(interleave(&[&**values, &**default], &picked)?)
     }
+}
+
+/// Whether a call is a sum of doubles over a number of rows, which goes on from row to row: what comes
+/// in is added, what leaves is subtracted. Its last digits are Flink's then, and they follow from the
+/// rows of the key alone; but they need the row that leaves, which a time to live may have dropped.
+/// Source: Apache Flink, `RowTimeRowsBoundedPrecedingFunction`.
+pub fn is_running(frame: Frame, call: &AggregateCall, ttl_ms: Option<i64>) -> bool {
+    let is_sum = matches!(
+        call.function,
+        AggregateFunction::Sum | AggregateFunction::Avg
+    );
+    let of_double = call.data_type == DataType::Float64;
+    let of_rows = matches!(frame, Frame::Rows(Some(_)));
+    is_sum && of_double && of_rows && !call.distinct && ttl_ms.is_none()
 }
 
 /// Where `rows` stand among the rows of their key.
