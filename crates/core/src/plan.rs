@@ -271,6 +271,14 @@ pub enum WindowKind {
         step_ms: i64,
         offset_ms: i64,
     },
+    /// Windows that grow with their rows: of rows with the same values in the columns `partition` of
+    /// the input, those at most `gap_ms` apart are in one. `touching`: whether rows exactly so far
+    /// apart are; results of windows are not, as the watermark comes between any two of them.
+    Session {
+        gap_ms: i64,
+        partition: Vec<usize>,
+        touching: bool,
+    },
     /// Of rows that are results of such windows: each is in its own window only, which ends 1 ms after
     /// its time.
     Same(Box<WindowKind>),
@@ -636,6 +644,23 @@ impl fmt::Display for WindowText<'_> {
             } => {
                 write!(f, "cumulate({column}, step {step_ms} ms, size {size_ms} ms")?;
                 *offset_ms
+            }
+            WindowKind::Session {
+                gap_ms,
+                partition,
+                touching,
+            } => {
+                let name = |column: &usize| self.1.field(*column).name();
+                let names: Vec<&String> = partition.iter().map(name).collect();
+                write!(
+                    f,
+                    "session({column} of [{}], gap {gap_ms} ms",
+                    Joined(&names)
+                )?;
+                if !touching {
+                    f.write_str(", of results")?;
+                }
+                0
             }
             WindowKind::Same(_) => 0,
         };

@@ -15,6 +15,7 @@ pub mod late;
 pub mod output;
 pub mod over;
 pub mod progress;
+pub mod session_aggregate;
 pub mod shape;
 pub mod source;
 pub mod stateful;

@@ -7,6 +7,7 @@
 pub mod accumulator;
 pub mod dirty;
 pub mod distinct;
+pub mod distinct_sets;
 pub mod exact_sum;
 pub mod first_last;
 pub mod float_sum;

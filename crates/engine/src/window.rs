@@ -1,9 +1,11 @@
 //! Windows: from event times to slices ([`TumbleAssigner`]) and windows ([`Slicing`]), and what is
-//! remembered of each ([`WindowState`]), also after it has fired ([`Sliding`]).
+//! remembered of each ([`WindowState`]), also after it has fired ([`Sliding`]); sessions
+//! are for themselves ([`session`]).
 
 pub mod assigner;
 pub mod blocks;
 pub mod pane;
+pub mod session;
 pub mod slicing;
 pub mod sliding;
 pub mod window_state;

@@ -222,6 +222,16 @@ impl Chain {
         }
     }
 
+    /// Tells every operator with state how many shards there are.
+    pub fn set_shards(&mut self, shards: usize) -> Result<()> {
+        for node in &mut self.nodes {
+            if let Kind::Stateful(operator) = &mut node.kind {
+                operator.set_shards(shards)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Tells every operator with state how far its sources had fired, for recovery.
     pub fn set_fired(&mut self, watermarks: &[Watermark]) {
         for node in &mut self.nodes {

@@ -10,12 +10,13 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use millstream_core::plan::{Node, Operator};
+use millstream_core::plan::{Node, Operator, WindowKind};
 use millstream_core::{Error, Result, Watermark};
 
 use super::batch::Batch;
 use super::late::LateRows;
 use super::over::OverOperator;
+use super::session_aggregate::SessionAggregateOperator;
 use super::window_aggregate::WindowAggregateOperator;
 use super::window_rank::WindowRankOperator;
 
@@ -52,6 +53,12 @@ pub type ByShard = Vec<Vec<StateBatch>>;
 
 /// See the module.
 pub trait Stateful: Send {
+    /// Says how many shards there are, before anything else. Not said of an operator that only carries
+    /// state over.
+    fn set_shards(&mut self, _shards: usize) -> Result<()> {
+        Ok(())
+    }
+
     /// Takes rows in that came at `port`.
     fn on_batch(&mut self, port: usize, batch: &Batch, late: &mut LateRows) -> Result<()>;
 
@@ -95,6 +102,15 @@ pub trait Stateful: Send {
 /// An empty operator for `node`, whose inputs have the columns `inputs`. `Bug` if it keeps no state.
 pub fn open(node: &Node, inputs: &[SchemaRef]) -> Result<Box<dyn Stateful>> {
     Ok(match &node.operator {
+        Operator::WindowAggregate(aggregate)
+            if matches!(aggregate.window.kind, WindowKind::Session { .. }) =>
+        {
+            Box::new(SessionAggregateOperator::new(
+                aggregate,
+                &inputs[0],
+                node.schema.clone(),
+            )?)
+        }
         Operator::WindowAggregate(aggregate) => Box::new(WindowAggregateOperator::new(
             aggregate,
             &inputs[0],

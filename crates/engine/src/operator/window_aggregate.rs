@@ -368,7 +368,7 @@ fn part(part: u32, rows: Vec<RecordBatch>) -> Vec<StateBatch> {
 }
 
 /// Bit i, from the last key, is set when that key is not in the set.
-fn grouping_id(set: &[usize], keys: usize) -> i64 {
+pub(super) fn grouping_id(set: &[usize], keys: usize) -> i64 {
     (0..keys).fold(0, |id, key| id << 1 | i64::from(!set.contains(&key)))
 }
 

@@ -21,7 +21,7 @@ use crate::checkpoint::{
 use crate::operator::late::LateTable;
 use crate::operator::shape::ShapeDecoder;
 use crate::operator::stateful::{self, Absorb, StateBatch, Stateful};
-use crate::operator::{Chain, SourceOperator, SplitContext};
+use crate::operator::{Chain, NodeProgress, SourceOperator, SplitContext};
 use crate::protocol::EpochProtocol;
 
 /// An opened job: shards that have not been started, and what the coordinator needs.
@@ -207,6 +207,8 @@ fn open_shards(
             .collect();
         let sources: Result<Vec<_>> = plan.sources.iter().map(|s| head(config, s)).collect();
         let late: Result<Vec<_>> = plan.sources.iter().map(|s| late_table(config, s)).collect();
+        let mut chain = Chain::new(plan)?;
+        chain.set_shards(config.shards())?;
         shards.push(Shard {
             index,
             plan: plan.clone(),
@@ -217,7 +219,7 @@ fn open_shards(
             },
             sources: sources?,
             late_tables: late?,
-            chain: Chain::new(plan)?,
+            chain,
             writers: writers?,
             splits: vec![],
             counters: vec![SourceCounters::default(); plan.sources.len()],
@@ -307,7 +309,7 @@ fn restore(
     }
     let moved = manifest.parallelism as usize != shards.len();
     if moved {
-        redistribute(manifest, store, plan, shards)?;
+        redistribute((manifest, &fired), store, plan, shards)?;
     } else {
         for segment in &manifest.segments {
             for (shard, state) in read(store, segment)? {
@@ -332,7 +334,7 @@ fn read(store: &CheckpointStore, segment: &SegmentRef) -> Result<Vec<(usize, Sta
 
 /// Loads what each shard held by itself, and hands it to the shards that there are now.
 fn redistribute(
-    manifest: &Manifest,
+    (manifest, fired): (&Manifest, &[Watermark]),
     store: &CheckpointStore,
     plan: &Plan,
     shards: &mut [Shard],
@@ -351,7 +353,11 @@ fn redistribute(
             lane.absorb(&state, Absorb::Restore)?;
         }
     }
+    let progress = NodeProgress::new(plan);
     for ((node, lane), mut operator) in lanes {
+        // What segments still hold of the past must not be put together with the present.
+        operator.set_fired(progress.watermark(node, fired));
+        operator.drop_fired();
         let by_shard = operator.rescaled(lane, shards.len())?;
         for (shard, states) in shards.iter_mut().zip(by_shard) {
             for state in states {

@@ -21,6 +21,7 @@ use millstream_core::types::sql_name;
 use millstream_core::{Error, Result};
 
 use super::distinct::Distinct;
+use super::distinct_sets::DistinctSets;
 use super::group_table::KeyEncoder;
 use super::order::OrderKeys;
 use super::sum::{self, Finish};
@@ -149,6 +150,20 @@ pub fn accumulator(
     match argument {
         Some(values) if call.distinct && distinct_matters(call.function) => {
             Ok(Box::new(Distinct::new(call, values)?))
+        }
+        _ => plain(call, argument),
+    }
+}
+
+/// The same for groups of which some change between two looks and few are read at once: DISTINCT keeps a
+/// set for each, so that reading one does not walk all.
+pub fn grouped_accumulator(
+    call: &AggregateCall,
+    argument: Option<&DataType>,
+) -> Result<Box<dyn Accumulator>> {
+    match argument {
+        Some(values) if call.distinct && distinct_matters(call.function) => {
+            Ok(Box::new(DistinctSets::new(call, values)?))
         }
         _ => plain(call, argument),
     }

@@ -54,12 +54,16 @@ impl KeyEncoder {
 
     /// The key columns of `groups`.
     pub fn decode(&self, table: &GroupTable, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.decode_keys(groups.iter().map(|group| table.key(*group)))
+    }
+
+    /// The key columns of encoded keys.
+    pub fn decode_keys<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
         let Some(converter) = &self.converter else {
             return Ok(vec![]);
         };
         let parser = converter.parser();
-        let rows = groups.iter().map(|group| parser.parse(table.key(*group)));
-        Ok(converter.convert_rows(rows)?)
+        Ok(converter.convert_rows(keys.map(|key| parser.parse(key)))?)
     }
 }
 
@@ -157,7 +161,8 @@ impl GroupTable {
         (0..count).filter_map(find).collect()
     }
 
-    fn intern_key(&mut self, key: &[u8]) -> u32 {
+    /// The group of a key, made if it is new.
+    pub fn intern_key(&mut self, key: &[u8]) -> u32 {
         let Self { index, bytes, ends } = self;
         let entry = index.entry(
             xxh3_64(key),

@@ -49,6 +49,7 @@ impl Slicing {
                 step_ms,
                 offset_ms,
             } => (slices(step_ms, offset_ms), Shape::Growing { size_ms }),
+            WindowKind::Session { .. } => unreachable!("sessions are not made of slices"),
             WindowKind::Same(ref inner) => {
                 let inner = Self::new(inner);
                 return Self {

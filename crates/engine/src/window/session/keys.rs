@@ -1,0 +1,187 @@
+//! Keys of sessions: from encoded bytes to a number, which another key gets once nothing hangs on it.
+//!
+//! PERF: short keys lie in the entry itself, so a look-up follows one pointer and allocates nothing.
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Found;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{NONE, index};
+use crate::state::row_codec::owner;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct KeyTable {
+    index: HashTable<u32>,
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    boxed_bytes: usize,
+}
+
+/// What hangs on a key: the first of each chain, or none.
+#[derive(Debug, Clone, Copy)]
+pub struct Heads {
+    /// Of its sessions.
+    pub sessions: u32,
+    /// Of its lanes.
+    pub lanes: u32,
+    /// Number of stragglers that wait.
+    pub waiting: u32,
+}
+
+const EMPTY: Heads = Heads {
+    sessions: NONE,
+    lanes: NONE,
+    waiting: 0,
+};
+
+#[derive(Debug)]
+struct Entry {
+    key: KeyBytes,
+    heads: Heads,
+}
+
+const INLINE: usize = 22;
+
+#[derive(Debug)]
+enum KeyBytes {
+    Inline(u8, [u8; INLINE]),
+    Boxed(Box<[u8]>),
+}
+
+impl KeyBytes {
+    fn new(key: &[u8]) -> Self {
+        let mut bytes = [0; INLINE];
+        match (bytes.get_mut(..key.len()), u8::try_from(key.len())) {
+            (Some(inline), Ok(length)) => {
+                inline.copy_from_slice(key);
+                Self::Inline(length, bytes)
+            }
+            _ => Self::Boxed(key.into()),
+        }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Inline(length, bytes) => &bytes[..usize::from(*length)],
+            Self::Boxed(bytes) => bytes,
+        }
+    }
+
+    fn boxed_bytes(&self) -> usize {
+        match self {
+            Self::Inline(..) => 0,
+            Self::Boxed(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl KeyTable {
+    /// The number of `key`, a new one if it has none.
+    pub fn intern(&mut self, key: &[u8]) -> u32 {
+        let entries = &mut self.entries;
+        let found = self.index.entry(
+            xxh3_64(key),
+            |at| entries[*at as usize].key.as_slice() == key,
+            |at| xxh3_64(entries[*at as usize].key.as_slice()),
+        );
+        let vacant = match found {
+            Found::Occupied(found) => return *found.get(),
+            Found::Vacant(vacant) => vacant,
+        };
+        let entry = Entry {
+            key: KeyBytes::new(key),
+            heads: EMPTY,
+        };
+        self.boxed_bytes += entry.key.boxed_bytes();
+        let at = match self.free.pop() {
+            Some(at) => {
+                entries[at as usize] = entry;
+                at
+            }
+            None => {
+                entries.push(entry);
+                index(entries.len() - 1)
+            }
+        };
+        vacant.insert(at);
+        at
+    }
+
+    /// The encoded key.
+    pub fn bytes(&self, key: u32) -> &[u8] {
+        self.entries[key as usize].key.as_slice()
+    }
+
+    /// The shard, of `shards`, that owns the key: the same in every process.
+    pub fn owner(&self, key: u32, shards: usize) -> usize {
+        owner(self.bytes(key), shards)
+    }
+
+    /// What hangs on the key.
+    pub fn heads(&self, key: u32) -> Heads {
+        self.entries[key as usize].heads
+    }
+
+    /// The same, to change.
+    pub fn heads_mut(&mut self, key: u32) -> &mut Heads {
+        &mut self.entries[key as usize].heads
+    }
+
+    /// Forgets the key if nothing hangs on it.
+    pub fn release(&mut self, key: u32) {
+        let entry = &self.entries[key as usize];
+        let heads = entry.heads;
+        if heads.sessions != NONE || heads.lanes != NONE || heads.waiting != 0 {
+            return;
+        }
+        let hash = xxh3_64(entry.key.as_slice());
+        if let Ok(found) = self.index.find_entry(hash, |at| *at == key) {
+            found.remove();
+            self.boxed_bytes -= entry.key.boxed_bytes();
+            self.entries[key as usize].key = KeyBytes::new(&[]);
+            self.free.push(key);
+        }
+    }
+
+    /// Number of keys.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Memory in bytes.
+    pub fn size(&self) -> usize {
+        self.index.allocation_size()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.free.capacity() * size_of::<u32>()
+            + self.boxed_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_used_again_once_nothing_hangs_on_it() {
+        let mut keys = KeyTable::default();
+        let long = [7; 40];
+        let (a, b) = (keys.intern(b"a"), keys.intern(&long));
+        assert_eq!((keys.intern(b"a"), keys.intern(&long)), (a, b));
+        assert_eq!(keys.bytes(b), long);
+        keys.heads_mut(a).sessions = 3;
+        keys.release(a);
+        keys.release(b);
+        keys.release(b);
+        assert_eq!(keys.len(), 1);
+        assert_eq!(keys.intern(b"c"), b);
+        assert_eq!(keys.intern(b"a"), a);
+        assert_eq!(keys.heads(b).sessions, NONE);
+        assert_eq!(keys.intern(&long), 2);
+    }
+}

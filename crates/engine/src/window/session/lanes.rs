@@ -1,0 +1,237 @@
+//! For each split and key, the sessions that the rows of this split alone make: which of its rows come
+//! too late. Intervals only; they are with the shard that reads the split.
+//!
+//! INVARIANT: the open intervals of one split and key do not touch one another.
+
+use millstream_core::Watermark;
+
+use super::keys::KeyTable;
+use super::wheel::Wheel;
+use super::{NONE, Span, index};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Lanes {
+    lanes: Vec<Lane>,
+    free: Vec<u32>,
+    wheel: Wheel,
+    changed: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Lane {
+    span: Span,
+    /// The bucket of the wheel that it is in.
+    due: i64,
+    key: u32,
+    next: u32,
+    split: u32,
+    is_live: bool,
+    is_changed: bool,
+}
+
+/// Of which split and key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneKey {
+    /// The key.
+    pub key: u32,
+    /// The split.
+    pub split: u32,
+}
+
+impl Lanes {
+    /// None yet.
+    pub fn new(gap_ms: i64) -> Self {
+        Self {
+            lanes: vec![],
+            free: vec![],
+            wheel: Wheel::new(gap_ms),
+            changed: vec![],
+        }
+    }
+
+    /// Takes a row; whether it is on time. `watermark` is its split's before it.
+    pub fn accept(
+        &mut self,
+        keys: &mut KeyTable,
+        of: LaneKey,
+        (span, watermark): (Span, Watermark),
+    ) -> bool {
+        let (mut joined, mut spent) = (NONE, NONE);
+        let (mut previous, mut at) = (NONE, keys.heads(of.key).lanes);
+        while at != NONE {
+            let lane = self.lanes[at as usize];
+            if lane.split != of.split {
+                previous = at;
+            } else if lane.span.is_passed(watermark) {
+                spent = at;
+                previous = at;
+            } else if !lane.span.touches(span) {
+                previous = at;
+            } else if joined == NONE {
+                joined = at;
+                previous = at;
+                self.set(at, lane.span.cover(span));
+            } else {
+                // The row closes the gap between two.
+                let covered = self.lanes[joined as usize].span.cover(lane.span);
+                self.set(joined, covered);
+                self.unlink(keys, previous, at);
+            }
+            at = lane.next;
+        }
+        if joined != NONE {
+            return true;
+        }
+        if span.is_passed(watermark) {
+            return false;
+        }
+        match spent {
+            NONE => self.add(keys, of, span),
+            spent => self.set(spent, span),
+        }
+        true
+    }
+
+    /// Puts an interval back, from a checkpoint or from another shard. Of those that touch, the one that
+    /// reaches further is the newest: an interval only grows, and one that was opened when another had
+    /// been passed ends later.
+    pub fn put(&mut self, keys: &mut KeyTable, of: LaneKey, span: Span) {
+        let newer = |a: Span, b: Span| (a.end, -a.start) >= (b.end, -b.start);
+        let (mut kept, mut span) = (NONE, span);
+        let (mut previous, mut at) = (NONE, keys.heads(of.key).lanes);
+        while at != NONE {
+            let lane = self.lanes[at as usize];
+            if lane.split == of.split && lane.span.touches(span) {
+                if newer(lane.span, span) {
+                    span = lane.span;
+                }
+                if kept == NONE {
+                    kept = at;
+                    previous = at;
+                } else {
+                    self.unlink(keys, previous, at);
+                }
+            } else {
+                previous = at;
+            }
+            at = lane.next;
+        }
+        match kept {
+            NONE => self.add(keys, of, span),
+            kept => self.set(kept, span),
+        }
+    }
+
+    fn set(&mut self, at: u32, span: Span) {
+        let lane = &mut self.lanes[at as usize];
+        if lane.span != span {
+            lane.span = span;
+            self.mark(at);
+        }
+    }
+
+    fn add(&mut self, keys: &mut KeyTable, of: LaneKey, span: Span) {
+        let at = match self.free.pop() {
+            Some(at) => at,
+            None => index(self.lanes.len()),
+        };
+        let heads = keys.heads_mut(of.key);
+        let lane = Lane {
+            span,
+            due: self.wheel.push(span.end, at),
+            key: of.key,
+            next: std::mem::replace(&mut heads.lanes, at),
+            split: of.split,
+            is_live: true,
+            is_changed: false,
+        };
+        match self.lanes.get_mut(at as usize) {
+            Some(free) => *free = lane,
+            None => self.lanes.push(lane),
+        }
+        self.mark(at);
+    }
+
+    fn mark(&mut self, at: u32) {
+        if !std::mem::replace(&mut self.lanes[at as usize].is_changed, true) {
+            self.changed.push(at);
+        }
+    }
+
+    fn unlink(&mut self, keys: &mut KeyTable, previous: u32, at: u32) {
+        let Lane { key, next, .. } = self.lanes[at as usize];
+        match previous {
+            NONE => keys.heads_mut(key).lanes = next,
+            previous => self.lanes[previous as usize].next = next,
+        }
+        self.lanes[at as usize].is_live = false;
+        self.free.push(at);
+    }
+
+    /// Forgets what `watermark` has passed.
+    pub fn expire(&mut self, keys: &mut KeyTable, watermark: Watermark) {
+        for (bucket, lanes) in self.wheel.take(watermark) {
+            for at in lanes {
+                let lane = self.lanes[at as usize];
+                if !lane.is_live || lane.due != bucket {
+                    continue;
+                }
+                if !lane.span.is_passed(watermark) {
+                    self.lanes[at as usize].due = self.wheel.push(lane.span.end, at);
+                    continue;
+                }
+                let (mut previous, mut next) = (NONE, keys.heads(lane.key).lanes);
+                while next != at {
+                    previous = next;
+                    next = self.lanes[next as usize].next;
+                }
+                self.unlink(keys, previous, at);
+                keys.release(lane.key);
+            }
+        }
+    }
+
+    /// What changed since the last call.
+    pub fn take_changed(&mut self) -> Vec<(LaneKey, Span)> {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.retain(|at| {
+            let lane = &mut self.lanes[*at as usize];
+            std::mem::take(&mut lane.is_changed) && lane.is_live
+        });
+        let spans = changed.iter().map(|at| {
+            let Lane {
+                key, split, span, ..
+            } = self.lanes[*at as usize];
+            (LaneKey { key, split }, span)
+        });
+        spans.collect()
+    }
+
+    /// Makes the next `take_changed` give everything, or nothing.
+    pub fn mark_all(&mut self, changed: bool) {
+        self.changed.clear();
+        for (at, lane) in self.lanes.iter_mut().enumerate() {
+            lane.is_changed = changed && lane.is_live;
+            if lane.is_changed {
+                self.changed.push(index(at));
+            }
+        }
+    }
+
+    /// Number of intervals.
+    pub fn len(&self) -> usize {
+        self.lanes.len() - self.free.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Memory in bytes.
+    pub fn size(&self) -> usize {
+        let indices = self.free.capacity() + self.changed.capacity();
+        self.lanes.capacity() * size_of::<Lane>() + indices * size_of::<u32>() + self.wheel.size()
+    }
+}

@@ -1,0 +1,479 @@
+//! The sessions of all keys as intervals: joining, merging, firing. What they hold is with [`Groups`].
+//!
+//! The sessions of a key are a chain from the latest to the earliest. INVARIANT: those that are open do
+//! not touch one another, so the chain is in order of starts and ends. Stragglers (see
+//! [`session`](super)) wait apart, by their moment and key.
+
+use std::collections::BTreeMap;
+
+use millstream_core::Watermark;
+
+use super::groups::Groups;
+use super::keys::KeyTable;
+use super::wheel::Wheel;
+use super::{NONE, Span, index};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Sessions {
+    /// 1 if sessions must overlap to be one, 0 if it is enough that they touch.
+    overlap_ms: i64,
+    slots: Vec<Session>,
+    free: Vec<u32>,
+    wheel: Wheel,
+    waiting: BTreeMap<(Watermark, u32), Vec<u32>>,
+    changed: Vec<u32>,
+}
+
+/// A session, or a straggler that waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Session {
+    /// From its first row to the gap after its last.
+    pub span: Span,
+    /// Of a straggler that waits: its moment, which is a watermark.
+    pub moment: Option<Watermark>,
+    /// Its key.
+    pub key: u32,
+    /// What [`Groups`] knows it by.
+    pub content: u32,
+    next: u32,
+    /// The bucket of the wheel that it is in.
+    due: i64,
+    is_live: bool,
+    is_changed: bool,
+}
+
+/// Where a span belongs in the chain of its key.
+enum Spot {
+    /// In this session.
+    In(u32),
+    /// After this one, or first.
+    After(u32),
+}
+
+impl Sessions {
+    /// None yet. `touching`: whether it is enough that two touch to be one.
+    pub fn new(gap_ms: i64, touching: bool) -> Self {
+        Self {
+            overlap_ms: i64::from(!touching),
+            slots: vec![],
+            free: vec![],
+            wheel: Wheel::new(gap_ms),
+            waiting: BTreeMap::new(),
+            changed: vec![],
+        }
+    }
+
+    /// A session.
+    pub fn get(&self, at: u32) -> &Session {
+        &self.slots[at as usize]
+    }
+
+    fn touches(&self, a: Span, b: Span) -> bool {
+        a.start <= b.end.saturating_sub(self.overlap_ms)
+            && b.start <= a.end.saturating_sub(self.overlap_ms)
+    }
+
+    /// Adds a row, or rows whose spans are connected, to the sessions that it touches, or makes one.
+    pub fn join(
+        &mut self,
+        keys: &mut KeyTable,
+        (key, span): (u32, Span),
+        groups: &mut Groups,
+    ) -> u32 {
+        match self.spot(keys, (key, span), Watermark::MIN) {
+            Spot::In(at) => {
+                self.extend(at, span, groups);
+                at
+            }
+            Spot::After(previous) => {
+                let at = self.make((key, span), groups.make());
+                self.link(keys, previous, at);
+                at
+            }
+        }
+    }
+
+    /// Adds a straggler, which waits.
+    pub fn wait(
+        &mut self,
+        keys: &mut KeyTable,
+        (key, span, moment): (u32, Span, Watermark),
+        groups: &mut Groups,
+    ) -> u32 {
+        // Two that touch at one moment will be in one session, whichever it is.
+        let waiting = self.waiting.entry((moment, key)).or_default();
+        let (mut waiting, mut known) = (std::mem::take(waiting), None);
+        let mut span = span;
+        waiting.retain(|at| {
+            let other = self.slots[*at as usize];
+            if !self.touches(other.span, span) {
+                return true;
+            }
+            span = span.cover(other.span);
+            let Some(first) = known else {
+                known = Some(*at);
+                return true;
+            };
+            let content = self.slots[first as usize].content;
+            self.slots[first as usize].content = groups.merge(content, other.content);
+            self.free(*at);
+            keys.heads_mut(key).waiting -= 1;
+            false
+        });
+        let at = known.unwrap_or_else(|| {
+            let at = self.make((key, span), groups.make());
+            self.slots[at as usize].moment = Some(moment);
+            waiting.push(at);
+            keys.heads_mut(key).waiting += 1;
+            at
+        });
+        self.slots[at as usize].span = span;
+        self.mark(at);
+        self.waiting.insert((moment, key), waiting);
+        at
+    }
+
+    /// The place of `span` among the sessions that `watermark` has not passed.
+    fn spot(&self, keys: &KeyTable, (key, span): (u32, Span), watermark: Watermark) -> Spot {
+        let (mut previous, mut at) = (NONE, keys.heads(key).sessions);
+        while at != NONE {
+            let session = &self.slots[at as usize];
+            if session.span.is_passed(watermark) {
+                break;
+            }
+            if self.touches(session.span, span) {
+                return Spot::In(at);
+            }
+            if session.span.end < span.end {
+                break;
+            }
+            previous = at;
+            at = session.next;
+        }
+        Spot::After(previous)
+    }
+
+    /// Makes a session longer, and one with those before it that it touches then. None of them is
+    /// passed: they were open to the same row.
+    fn extend(&mut self, at: u32, span: Span, groups: &mut Groups) {
+        let session = self.slots[at as usize];
+        let mut span = session.span.cover(span);
+        let (mut content, mut next) = (session.content, session.next);
+        while next != NONE {
+            let before = self.slots[next as usize];
+            if !self.touches(before.span, span) {
+                break;
+            }
+            span = span.cover(before.span);
+            content = groups.merge(content, before.content);
+            self.free(next);
+            next = before.next;
+        }
+        let session = &mut self.slots[at as usize];
+        session.span = span;
+        session.content = content;
+        session.next = next;
+        self.mark(at);
+    }
+
+    fn make(&mut self, (key, span): (u32, Span), content: u32) -> u32 {
+        let at = self.free.pop().unwrap_or_else(|| index(self.slots.len()));
+        let session = Session {
+            span,
+            moment: None,
+            key,
+            content,
+            next: NONE,
+            due: 0,
+            is_live: true,
+            is_changed: false,
+        };
+        match self.slots.get_mut(at as usize) {
+            Some(free) => *free = session,
+            None => self.slots.push(session),
+        }
+        self.mark(at);
+        at
+    }
+
+    fn free(&mut self, at: u32) {
+        self.slots[at as usize].is_live = false;
+        self.free.push(at);
+    }
+
+    /// Puts a session into the chain of its key, after `previous`, and on the wheel.
+    fn link(&mut self, keys: &mut KeyTable, previous: u32, at: u32) {
+        let Session { key, span, .. } = self.slots[at as usize];
+        let next = match previous {
+            NONE => &mut keys.heads_mut(key).sessions,
+            previous => &mut self.slots[previous as usize].next,
+        };
+        let next = std::mem::replace(next, at);
+        self.slots[at as usize].next = next;
+        self.slots[at as usize].due = self.wheel.push(span.end, at);
+    }
+
+    fn unlink(&mut self, keys: &mut KeyTable, at: u32) {
+        let Session { key, next, .. } = self.slots[at as usize];
+        let head = &mut keys.heads_mut(key).sessions;
+        if *head == at {
+            *head = next;
+            return;
+        }
+        let mut previous = *head;
+        while self.slots[previous as usize].next != at {
+            previous = self.slots[previous as usize].next;
+        }
+        self.slots[previous as usize].next = next;
+    }
+
+    fn mark(&mut self, at: u32) {
+        if !std::mem::replace(&mut self.slots[at as usize].is_changed, true) {
+            self.changed.push(at);
+        }
+    }
+
+    /// Lets the stragglers whose moment is before `watermark` join, in order: everything that comes
+    /// before them is there now.
+    pub fn settle(&mut self, keys: &mut KeyTable, watermark: Watermark, groups: &mut Groups) {
+        let later = match watermark {
+            Watermark::MAX => BTreeMap::new(),
+            watermark => self.waiting.split_off(&(watermark, 0)),
+        };
+        let due = std::mem::replace(&mut self.waiting, later);
+        for ((moment, key), mut stragglers) in due {
+            keys.heads_mut(key).waiting -= index(stragglers.len());
+            // Of those of one moment, one may have come to its session only through another.
+            while !stragglers.is_empty() {
+                let before = stragglers.len();
+                stragglers.retain(|at| !self.settle_one(keys, (*at, moment), groups));
+                if stragglers.len() == before {
+                    // Only rows that are on time come here, so each has a session that is open.
+                    for at in stragglers.drain(..) {
+                        self.slots[at as usize].moment = None;
+                        self.link(keys, NONE, at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the straggler is open at its moment, or has found a session that is.
+    fn settle_one(
+        &mut self,
+        keys: &mut KeyTable,
+        (at, moment): (u32, Watermark),
+        groups: &mut Groups,
+    ) -> bool {
+        let Session {
+            key, span, content, ..
+        } = self.slots[at as usize];
+        match self.spot(keys, (key, span), moment) {
+            Spot::In(into) => {
+                let session = self.slots[into as usize];
+                let content = groups.merge(session.content, content);
+                self.slots[into as usize].content = content;
+                self.free(at);
+                self.extend_open(into, (span, moment), groups);
+            }
+            Spot::After(_) if span.is_passed(moment) => return false,
+            Spot::After(previous) => {
+                self.slots[at as usize].moment = None;
+                self.mark(at);
+                self.link(keys, previous, at);
+            }
+        }
+        true
+    }
+
+    /// As [`Self::extend`], where sessions before it may be passed at `moment`: they stay.
+    fn extend_open(&mut self, at: u32, (span, moment): (Span, Watermark), groups: &mut Groups) {
+        let mut last = at;
+        loop {
+            let next = self.slots[last as usize].next;
+            if next == NONE || self.slots[next as usize].span.is_passed(moment) {
+                break;
+            }
+            last = next;
+        }
+        // The passed ones lie behind all that are open: they are cut off while the others merge.
+        let passed = std::mem::replace(&mut self.slots[last as usize].next, NONE);
+        self.extend(at, span, groups);
+        let mut last = at;
+        while self.slots[last as usize].next != NONE {
+            last = self.slots[last as usize].next;
+        }
+        self.slots[last as usize].next = passed;
+    }
+
+    /// Takes out the sessions that `watermark` has passed. Their keys are released by [`Self::drop`].
+    pub fn fire(&mut self, watermark: Watermark) -> Vec<u32> {
+        let mut fired = vec![];
+        for (bucket, sessions) in self.wheel.take(watermark) {
+            for at in sessions {
+                let Session {
+                    span, due, is_live, ..
+                } = self.slots[at as usize];
+                if !is_live || due != bucket {
+                    continue;
+                }
+                if span.is_passed(watermark) {
+                    // No bucket has this number, so a second entry for it is passed over.
+                    self.slots[at as usize].due = i64::MIN;
+                    fired.push(at);
+                } else {
+                    self.slots[at as usize].due = self.wheel.push(span.end, at);
+                }
+            }
+        }
+        fired
+    }
+
+    /// Forgets these sessions.
+    pub fn drop(&mut self, keys: &mut KeyTable, sessions: &[u32], groups: &mut Groups) {
+        for at in sessions {
+            let Session { key, content, .. } = self.slots[*at as usize];
+            self.unlink(keys, *at);
+            groups.release(content);
+            self.free(*at);
+            keys.release(key);
+        }
+    }
+
+    /// Forgets stragglers whose moment `watermark` has passed: checkpoints may still hold them.
+    pub fn drop_stragglers(
+        &mut self,
+        keys: &mut KeyTable,
+        watermark: Watermark,
+        groups: &mut Groups,
+    ) {
+        let later = match watermark {
+            Watermark::MAX => BTreeMap::new(),
+            watermark => self.waiting.split_off(&(watermark, 0)),
+        };
+        for ((_, key), stragglers) in std::mem::replace(&mut self.waiting, later) {
+            keys.heads_mut(key).waiting -= index(stragglers.len());
+            for at in stragglers {
+                groups.release(self.slots[at as usize].content);
+                self.free(at);
+            }
+            keys.release(key);
+        }
+    }
+
+    /// The session, or straggler, of exactly this span, in the place of all that it touches: state
+    /// from a checkpoint, newer than what is there.
+    pub fn replace(
+        &mut self,
+        keys: &mut KeyTable,
+        (key, span, moment): (u32, Span, Option<Watermark>),
+        groups: &mut Groups,
+    ) -> u32 {
+        let of_moment = moment.map(|moment| (moment, key));
+        let known: Vec<u32> = match of_moment {
+            Some(of_moment) => self.waiting.get(&of_moment).cloned().unwrap_or_default(),
+            None => self.chain(keys, key).collect(),
+        };
+        let mut touched: Vec<u32> = known
+            .into_iter()
+            .filter(|at| self.touches(self.get(*at).span, span))
+            .collect();
+        if let [at] = touched[..]
+            && self.get(at).span == span
+        {
+            return at;
+        }
+        if let Some(of_moment) = of_moment {
+            let waiting = self.waiting.entry(of_moment).or_default();
+            waiting.retain(|at| !touched.contains(at));
+            keys.heads_mut(key).waiting -= index(touched.len());
+            for at in touched.drain(..) {
+                groups.release(self.slots[at as usize].content);
+                self.free(at);
+            }
+            return self.wait(keys, (key, span, of_moment.0), groups);
+        }
+        // The key must not go with its last session.
+        keys.heads_mut(key).waiting += 1;
+        self.drop(keys, &touched, groups);
+        keys.heads_mut(key).waiting -= 1;
+        self.join(keys, (key, span), groups)
+    }
+
+    fn chain(&self, keys: &KeyTable, key: u32) -> impl Iterator<Item = u32> {
+        let first = Some(keys.heads(key).sessions).filter(|at| *at != NONE);
+        std::iter::successors(first, |at| {
+            Some(self.slots[*at as usize].next).filter(|at| *at != NONE)
+        })
+    }
+
+    /// Everything, by number.
+    pub fn all(&self) -> Vec<u32> {
+        let live = self.slots.iter().enumerate();
+        live.filter(|(_, session)| session.is_live)
+            .map(|(at, _)| index(at))
+            .collect()
+    }
+
+    /// What each session holds, to be renamed.
+    pub fn contents_mut(&mut self) -> impl Iterator<Item = &mut u32> {
+        let live = self.slots.iter_mut().filter(|session| session.is_live);
+        live.map(|session| &mut session.content)
+    }
+
+    /// Forgets everything; what it held must be forgotten by the caller.
+    pub fn clear(&mut self, keys: &mut KeyTable) {
+        for at in self.all() {
+            let key = self.slots[at as usize].key;
+            let heads = keys.heads_mut(key);
+            heads.sessions = NONE;
+            heads.waiting = 0;
+            keys.release(key);
+        }
+        self.slots.clear();
+        self.free.clear();
+        self.wheel.clear();
+        self.waiting.clear();
+        self.changed.clear();
+    }
+
+    /// What changed since the last call and is still there.
+    pub fn take_changed(&mut self) -> Vec<u32> {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.retain(|at| {
+            let session = &mut self.slots[*at as usize];
+            std::mem::take(&mut session.is_changed) && session.is_live
+        });
+        changed
+    }
+
+    /// Makes the next `take_changed` give everything, or nothing.
+    pub fn mark_all(&mut self, changed: bool) {
+        self.changed.clear();
+        for (at, session) in self.slots.iter_mut().enumerate() {
+            session.is_changed = changed && session.is_live;
+            if session.is_changed {
+                self.changed.push(index(at));
+            }
+        }
+    }
+
+    /// Number of sessions, stragglers included.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Memory in bytes.
+    pub fn size(&self) -> usize {
+        let indices = self.free.capacity() + self.changed.capacity() + 8 * self.waiting.len();
+        self.slots.capacity() * size_of::<Session>()
+            + indices * size_of::<u32>()
+            + self.wheel.size()
+    }
+}

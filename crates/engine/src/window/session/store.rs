@@ -1,0 +1,396 @@
+//! All that one shard knows of the sessions of one aggregation: keys, intervals, contents.
+//!
+//! Rows come in with [`SessionStore::update`], state of other shards and of checkpoints with
+//! [`SessionStore::absorb`]. At a barrier [`SessionStore::fire`] gives the sessions that are complete, or
+//! [`SessionStore::give_away`] all of them to the shards that own their keys.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::datatypes::{Int64Type, UInt32Type};
+use millstream_core::{Result, Watermark};
+
+use super::groups::Member;
+use super::lanes::LaneKey;
+use super::shape::LANE_KEYS;
+use super::{Groups, KeyTable, Lanes, SessionShape, Sessions, Span, index};
+use crate::state::Input;
+use crate::state::group_table::Keys;
+
+/// See the module.
+pub struct SessionStore {
+    shape: Arc<SessionShape>,
+    keys: KeyTable,
+    sessions: Sessions,
+    lanes: Lanes,
+    groups: Groups,
+    splits: Vec<Box<str>>,
+}
+
+/// A kind of state (see [`SessionShape`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Sessions.
+    Sessions,
+    /// Rows that wait for their moment.
+    Stragglers,
+    /// What makes rows late.
+    Lanes,
+}
+
+/// Rows of a batch.
+pub struct SessionRows<'a> {
+    /// Their event times in ms.
+    pub times: &'a [i64],
+    /// The columns of GROUP BY.
+    pub keys: &'a [ArrayRef],
+    /// The split that they came from, and its watermark before each; `None`: results of windows, of
+    /// which none is late.
+    pub split: Option<(&'a str, &'a dyn Fn(usize) -> Watermark)>,
+}
+
+/// Takes a row that is late: its number, its own span, its split's watermark before it.
+pub type OnLate<'a> = &'a mut dyn FnMut(usize, Span, Watermark);
+
+/// Sessions that have fired, as columns.
+pub struct Results {
+    /// Their spans.
+    pub spans: Vec<Span>,
+    /// Their grouping sets.
+    pub sets: Vec<usize>,
+    /// The columns of GROUP BY, then one for each aggregate.
+    pub columns: Vec<ArrayRef>,
+}
+
+/// Most rows of a batch of state.
+const STATE_ROWS: usize = 65_536;
+
+impl SessionStore {
+    /// Nothing yet.
+    pub fn new(shape: Arc<SessionShape>) -> Result<Self> {
+        Ok(Self {
+            keys: KeyTable::default(),
+            sessions: Sessions::new(shape.gap_ms(), shape.is_touching()),
+            lanes: Lanes::new(shape.gap_ms()),
+            groups: Groups::new(shape.clone())?,
+            splits: vec![],
+            shape,
+        })
+    }
+
+    fn split(&mut self, name: &str) -> u32 {
+        let known = self.splits.iter().position(|split| **split == *name);
+        index(known.unwrap_or_else(|| {
+            self.splits.push(name.into());
+            self.splits.len() - 1
+        }))
+    }
+
+    /// Aggregates the rows that are on time.
+    pub fn update(
+        &mut self,
+        rows: &SessionRows<'_>,
+        inputs: &[Input<'_>],
+        on_late: OnLate<'_>,
+    ) -> Result<()> {
+        let count = rows.times.len();
+        let encoded = self.shape.encode_sessions(rows.keys, count)?;
+        let group_keys = self.group_keys(rows.keys, count)?;
+        let split = rows.split.map(|(name, at)| (self.split(name), at));
+        let mut kept: Vec<u32> = Vec::with_capacity(count);
+        let mut groups = vec![Vec::with_capacity(count); self.shape.sets()];
+        for (row, time) in rows.times.iter().enumerate() {
+            let key = self.keys.intern(encoded.get(row));
+            let span = Span {
+                start: *time,
+                end: time.saturating_add(self.shape.gap_ms()),
+            };
+            let watermark = split.map(|(split, watermark)| (split, watermark(row)));
+            if let Some((split, watermark)) = watermark {
+                let of = LaneKey { key, split };
+                if !self.lanes.accept(&mut self.keys, of, (span, watermark)) {
+                    on_late(row, span, watermark);
+                    self.keys.release(key);
+                    continue;
+                }
+            }
+            let moment = watermark.map(|(_, watermark)| watermark);
+            // A row ahead of the watermark finds nothing that is passed.
+            let moment = moment.filter(|moment| *time <= moment.0.saturating_add(1));
+            let content = self.place(key, span, moment);
+            for (set, groups) in groups.iter_mut().enumerate() {
+                let key = group_keys.get(set).map_or(&[][..], |keys| keys.get(row));
+                groups.push(self.groups.group(content, (set, key)));
+            }
+            kept.push(index(row));
+        }
+        let rows = (kept.len() < count).then_some(kept.as_slice());
+        let inputs: Vec<Input<'_>> = inputs
+            .iter()
+            .map(|input| Input { rows, ..*input })
+            .collect();
+        for groups in &groups {
+            self.groups.update(&inputs, groups)?;
+        }
+        Ok(())
+    }
+
+    /// The encoded columns of GROUP BY by grouping set; none where they are those of the session.
+    fn group_keys(&self, keys: &[ArrayRef], rows: usize) -> Result<Vec<Keys>> {
+        if self.shape.is_single() {
+            return Ok(vec![]);
+        }
+        let sets = 0..self.shape.sets();
+        sets.map(|set| self.shape.encode_groups(keys, set, rows))
+            .collect()
+    }
+
+    /// What the session holds that a span goes to.
+    fn place(&mut self, key: u32, span: Span, moment: Option<Watermark>) -> u32 {
+        let (keys, groups) = (&mut self.keys, &mut self.groups);
+        let session = match moment {
+            None => self.sessions.join(keys, (key, span), groups),
+            Some(moment) => self.sessions.wait(keys, (key, span, moment), groups),
+        };
+        self.sessions.get(session).content
+    }
+
+    /// Takes state in: adds it, or puts it back from a checkpoint (`restore`), oldest first.
+    pub fn absorb(&mut self, part: Part, rows: &RecordBatch, restore: bool) -> Result<()> {
+        match part {
+            Part::Sessions | Part::Stragglers => self.absorb_sessions(rows, restore),
+            Part::Lanes => self.absorb_lanes(rows, restore),
+        }
+    }
+
+    fn absorb_sessions(&mut self, rows: &RecordBatch, restore: bool) -> Result<()> {
+        let shape = self.shape.clone();
+        let keys = shape.keys_of(rows);
+        let count = rows.num_rows();
+        let encoded = shape.encode_sessions(keys, count)?;
+        let group_keys = self.group_keys(keys, count)?;
+        let spans = spans(rows);
+        let moments = rows.column(3).as_primitive::<Int64Type>();
+        let sets = rows.column(4).as_primitive::<UInt32Type>().values();
+        let mut groups = Vec::with_capacity(count);
+        for (row, span) in spans.into_iter().enumerate() {
+            let key = self.keys.intern(encoded.get(row));
+            let moment = moments.is_valid(row).then(|| Watermark(moments.value(row)));
+            let content = match restore {
+                false => self.place(key, span, moment),
+                true => {
+                    let of = (key, span, moment);
+                    let session = self.sessions.replace(&mut self.keys, of, &mut self.groups);
+                    self.sessions.get(session).content
+                }
+            };
+            let set = sets[row] as usize;
+            let key = group_keys.get(set).map_or(&[][..], |keys| keys.get(row));
+            groups.push(self.groups.group(content, (set, key)));
+        }
+        self.groups
+            .absorb(shape.states_of(rows), &groups, restore)?;
+        if restore {
+            self.sessions.mark_all(false);
+        }
+        Ok(())
+    }
+
+    fn absorb_lanes(&mut self, rows: &RecordBatch, restore: bool) -> Result<()> {
+        let splits = rows.column(3).as_string::<i32>();
+        let keys = &rows.columns()[LANE_KEYS..];
+        let encoded = self.shape.encode_lanes(keys, rows.num_rows())?;
+        for (row, span) in spans(rows).into_iter().enumerate() {
+            let split = self.split(splits.value(row));
+            let key = self.keys.intern(encoded.get(row));
+            let of = LaneKey { key, split };
+            self.lanes.put(&mut self.keys, of, span);
+        }
+        if restore {
+            self.lanes.mark_all(false);
+        }
+        Ok(())
+    }
+
+    /// The sessions that `watermark` has passed. [`Self::drop`] forgets them.
+    pub fn fire(&mut self, watermark: Watermark) -> Result<Vec<u32>> {
+        self.sessions
+            .settle(&mut self.keys, watermark, &mut self.groups);
+        self.groups.settle()?;
+        Ok(self.sessions.fire(watermark))
+    }
+
+    /// What these sessions come to.
+    pub fn results(&mut self, sessions: &[u32]) -> Result<Results> {
+        let members = self.members(sessions);
+        let spans = members.iter().map(|m| self.sessions.get(m.session).span);
+        let spans = spans.collect();
+        let sets = members.iter().map(|member| member.set).collect();
+        let groups: Vec<u32> = members.iter().map(|member| member.group).collect();
+        let mut columns = self.key_columns(&members)?;
+        columns.extend(self.groups.finish(&groups)?);
+        Ok(Results {
+            spans,
+            sets,
+            columns,
+        })
+    }
+
+    /// Forgets sessions.
+    pub fn drop(&mut self, sessions: &[u32]) {
+        self.sessions
+            .drop(&mut self.keys, sessions, &mut self.groups);
+    }
+
+    /// Forgets what nobody looks at any more, also in memory.
+    pub fn tidy(&mut self, watermark: Watermark) -> Result<()> {
+        self.lanes.expire(&mut self.keys, watermark);
+        self.groups.pack(self.sessions.contents_mut())
+    }
+
+    fn members(&self, sessions: &[u32]) -> Vec<Member> {
+        let mut members = Vec::with_capacity(sessions.len());
+        for session in sessions {
+            let content = self.sessions.get(*session).content;
+            self.groups.members((*session, content), &mut members);
+        }
+        members
+    }
+
+    fn key_columns(&self, members: &[Member]) -> Result<Vec<ArrayRef>> {
+        let keys = members.iter().map(|member| match self.groups.key(member) {
+            Some(key) => key,
+            None => self.keys.bytes(self.sessions.get(member.session).key),
+        });
+        self.shape.decode_groups(keys)
+    }
+
+    /// Rows of state for these sessions and stragglers.
+    fn states(&mut self, sessions: &[u32]) -> Result<Vec<(Part, RecordBatch)>> {
+        let is_session = |at: &u32| self.sessions.get(*at).moment.is_none();
+        let (settled, waiting): (Vec<u32>, Vec<u32>) =
+            sessions.iter().copied().partition(is_session);
+        let mut batches = vec![];
+        for (part, sessions) in [(Part::Sessions, settled), (Part::Stragglers, waiting)] {
+            for members in self.members(&sessions).chunks(STATE_ROWS) {
+                batches.push((part, self.state_rows(members)?));
+            }
+        }
+        Ok(batches)
+    }
+
+    fn state_rows(&mut self, members: &[Member]) -> Result<RecordBatch> {
+        let sessions = members.iter().map(|m| self.sessions.get(m.session));
+        let needed_until = sessions.clone().map(|session| match session.moment {
+            None => session.span.end,
+            // Passed by the first watermark after it: then it has settled.
+            Some(moment) => moment.0.saturating_add(2),
+        });
+        let needed_until = Int64Array::from_iter_values(needed_until);
+        let starts = Int64Array::from_iter_values(sessions.clone().map(|s| s.span.start));
+        let ends = Int64Array::from_iter_values(sessions.clone().map(|s| s.span.end));
+        let moments: Int64Array = sessions.map(|s| s.moment.map(|moment| moment.0)).collect();
+        let sets = UInt32Array::from_iter_values(members.iter().map(|m| index(m.set)));
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(needed_until),
+            Arc::new(starts),
+            Arc::new(ends),
+            Arc::new(moments),
+            Arc::new(sets),
+        ];
+        columns.extend(self.key_columns(members)?);
+        let groups: Vec<u32> = members.iter().map(|member| member.group).collect();
+        columns.extend(self.groups.states(&groups)?);
+        Ok(RecordBatch::try_new(self.shape.schema().clone(), columns)?)
+    }
+
+    fn lane_rows(&self, lanes: &[(LaneKey, Span)]) -> Result<RecordBatch> {
+        let starts = Int64Array::from_iter_values(lanes.iter().map(|(_, span)| span.start));
+        let ends: ArrayRef = Arc::new(Int64Array::from_iter_values(
+            lanes.iter().map(|(_, span)| span.end),
+        ));
+        let splits = lanes.iter().map(|(of, _)| &*self.splits[of.split as usize]);
+        let mut columns: Vec<ArrayRef> = vec![
+            ends.clone(),
+            Arc::new(starts),
+            ends,
+            Arc::new(StringArray::from_iter_values(splits)),
+        ];
+        let keys = lanes.iter().map(|(of, _)| self.keys.bytes(of.key));
+        columns.extend(self.shape.decode_sessions(keys)?);
+        let schema = self.shape.lane_schema().clone();
+        Ok(RecordBatch::try_new(schema, columns)?)
+    }
+
+    /// All sessions, by the shard that owns their key; they are gone from here.
+    pub fn give_away(&mut self, shards: usize) -> Result<Vec<Vec<(Part, RecordBatch)>>> {
+        self.groups.settle()?;
+        let mut owned = vec![vec![]; shards];
+        for session in self.sessions.all() {
+            let key = self.sessions.get(session).key;
+            owned[self.keys.owner(key, shards)].push(session);
+        }
+        let states: Result<_> = owned.iter().map(|sessions| self.states(sessions)).collect();
+        self.sessions.clear(&mut self.keys);
+        self.groups.clear()?;
+        states
+    }
+
+    /// What changed since the last call: what a checkpoint must add.
+    pub fn changes(&mut self) -> Result<Vec<(Part, RecordBatch)>> {
+        self.groups.settle()?;
+        let changed = self.sessions.take_changed();
+        let mut changes = self.states(&changed)?;
+        for lanes in self.lanes.take_changed().chunks(STATE_ROWS) {
+            changes.push((Part::Lanes, self.lane_rows(lanes)?));
+        }
+        Ok(changes)
+    }
+
+    /// All that makes rows late.
+    pub fn all_lanes(&mut self) -> Result<Vec<(Part, RecordBatch)>> {
+        self.lanes.mark_all(true);
+        let lanes = self.lanes.take_changed();
+        let chunks = lanes.chunks(STATE_ROWS);
+        chunks
+            .map(|lanes| Ok((Part::Lanes, self.lane_rows(lanes)?)))
+            .collect()
+    }
+
+    /// Drops what had fired, settled or expired at `watermark`: checkpoints may still hold it.
+    pub fn drop_fired(&mut self, watermark: Watermark) {
+        self.sessions
+            .drop_stragglers(&mut self.keys, watermark, &mut self.groups);
+        let fired = self.sessions.fire(watermark);
+        self.drop(&fired);
+        self.lanes.expire(&mut self.keys, watermark);
+    }
+
+    /// Makes the next `changes` carry everything.
+    pub fn forget_checkpoints(&mut self) {
+        self.sessions.mark_all(true);
+        self.lanes.mark_all(true);
+    }
+
+    /// Number of groups.
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Memory in bytes.
+    pub fn size(&self) -> usize {
+        self.keys.size() + self.sessions.size() + self.lanes.size() + self.groups.size()
+    }
+}
+
+fn spans(rows: &RecordBatch) -> Vec<Span> {
+    let starts = rows.column(1).as_primitive::<Int64Type>().values();
+    let ends = rows.column(2).as_primitive::<Int64Type>().values();
+    let spans = starts.iter().zip(ends);
+    spans
+        .map(|(start, end)| Span {
+            start: *start,
+            end: *end,
+        })
+        .collect()
+}
