@@ -1,6 +1,7 @@
 //! Flink's dialect for sqlparser: what its grammar lacks, added through [`Dialect::parse_prefix`].
 //!
-//! - `TABLE t` as an argument of a window function becomes `Expr::Prefixed { TABLE, t }`.
+//! - `TABLE t` as an argument of a window function becomes `Expr::Prefixed { TABLE, t }`, `TABLE t
+//!   PARTITION BY a, b` the same with `(t, a, b)`.
 //! - `CAST(x AS type)` reads Flink's types: the type is kept in the dialect, the tree holds a
 //!   [`DataType::Custom`] whose name is its number ([`FlinkDialect::cast_type`]).
 //! - GROUPING SETS, ROLLUP and CUBE, with single columns beside lists.
@@ -294,24 +295,38 @@ fn parse_table(parser: &mut Parser) -> Result<Expr, ParserError> {
         1 => Expr::Identifier(names.remove(0)),
         _ => Expr::CompoundIdentifier(names),
     };
-    let mut prefix = TABLE;
-    if parser.parse_keywords(&[Keyword::PARTITION, Keyword::BY]) {
-        prefix = PARTITIONED_TABLE;
-        loop {
-            parser.parse_identifier()?;
-            // The next argument begins after a comma too: a column is followed by another comma
-            // or by the end, an argument by its parenthesis.
-            let [comma, _, after] = parser.peek_tokens::<3>();
-            if comma != Token::Comma || !matches!(after, Token::Comma | Token::RParen) {
-                break;
-            }
-            parser.next_token();
+    let (prefix, value) = match parser.parse_keywords(&[Keyword::PARTITION, Keyword::BY]) {
+        false => (TABLE, value),
+        true => {
+            let mut parts = vec![value];
+            parts.extend(parse_partition(parser)?.into_iter().map(Expr::Identifier));
+            (PARTITIONED_TABLE, Expr::Tuple(parts))
         }
-    }
+    };
     Ok(Expr::Prefixed {
         prefix: Ident::with_span(span, prefix),
         value: Box::new(value),
     })
+}
+
+/// The columns after PARTITION BY, with or without parentheses.
+fn parse_partition(parser: &mut Parser) -> Result<Vec<Ident>, ParserError> {
+    if parser.consume_token(&Token::LParen) {
+        let columns = parser.parse_comma_separated(Parser::parse_identifier)?;
+        parser.expect_token(&Token::RParen)?;
+        return Ok(columns);
+    }
+    let mut columns = vec![];
+    loop {
+        columns.push(parser.parse_identifier()?);
+        // The next argument begins after a comma too: a column is followed by another comma or by
+        // the end, an argument by its parenthesis.
+        let [comma, _, after] = parser.peek_tokens::<3>();
+        if comma != Token::Comma || !matches!(after, Token::Comma | Token::RParen) {
+            return Ok(columns);
+        }
+        parser.next_token();
+    }
 }
 
 fn parse_sets(

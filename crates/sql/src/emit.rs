@@ -13,12 +13,12 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millstream_core::expr::{Expr, ExprKind};
 use millstream_core::plan::{
     AggregateCall, EventTimeSpec, MetadataColumn, Node, NodeInput, Operator, PipelineOptions, Plan,
-    RowShape, SourcePlan, Unnest, WindowAggregate, WindowSpec,
+    RowShape, SourcePlan, Unnest, WindowAggregate, WindowKind, WindowSpec,
 };
 use millstream_core::{NodeId, SinkId, SourceId};
 
 use crate::catalog::{Catalog, Table, TableColumnKind};
-use crate::diagnostic::Result;
+use crate::diagnostic::{Fault, Place, Result};
 use crate::fields;
 use crate::lateness;
 use crate::rel::{GroupBy, Rel, Step, UnnestSpec, natural_name};
@@ -33,6 +33,8 @@ pub(crate) struct Query {
     pub sink: Option<usize>,
     /// What late rows say that dropped them.
     pub name: String,
+    /// Where it stands.
+    pub place: Place,
 }
 
 /// Makes the plan of `queries`.
@@ -48,6 +50,7 @@ pub(crate) fn plan(
     }
     let mut needs = Needs::default();
     for query in queries {
+        refuse_bare_sessions(&query.rel, &all(&query.rel), query.place)?;
         needs.add(&query.rel, &all(&query.rel), false);
     }
     let mut sinks = Sinks::new(catalog);
@@ -108,6 +111,35 @@ pub(crate) fn index(position: usize) -> u32 {
 
 fn all(rel: &Rel) -> BTreeSet<usize> {
     (0..rel.fields.len()).collect()
+}
+
+/// Refuses sessions that are assigned to rows, which would have to wait for their session's end.
+fn refuse_bare_sessions(rel: &Rel, needed: &BTreeSet<usize>, place: Place) -> Result<()> {
+    let of_input = needs_of_input(rel, needed);
+    let input = match &rel.step {
+        Step::Scan(_) => return Ok(()),
+        Step::Union(inputs) => {
+            let mut inputs = inputs.iter();
+            return inputs.try_for_each(|input| refuse_bare_sessions(input, &of_input, place));
+        }
+        Step::Window(input, window) => {
+            let width = input.fields.len();
+            let is_session = matches!(window.kind, WindowKind::Session { .. });
+            if is_session && needed.iter().any(|index| *index >= width) {
+                let what = "`SESSION` without GROUP BY window_start, window_end, or with a \
+                            condition on them before it, is";
+                return Err(Fault::unsupported(place, what).help("use HAVING"));
+            }
+            input
+        }
+        Step::Filter(input, _)
+        | Step::Project(input, _)
+        | Step::Aggregate(input, _)
+        | Step::Unnest(input, _)
+        | Step::Rank(input, _)
+        | Step::Over(input, _) => input,
+    };
+    refuse_bare_sessions(input, &of_input, place)
 }
 
 /// What all queries need of the tables.
@@ -569,7 +601,7 @@ impl Emitter {
         let mut aggregate = WindowAggregate {
             window: WindowSpec {
                 time_column,
-                kind: group_by.window.kind.clone(),
+                kind: self.kind_over(&group_by.window.kind, &keys, emitted.input),
             },
             keys,
             grouping_sets: group_by.sets.clone(),
@@ -593,6 +625,31 @@ impl Emitter {
             input: self.push(input, operator, schema_of(fields)),
             columns: (0..fields.len()).map(Some).collect(),
         }
+    }
+}
+
+impl Emitter {
+    /// A window in terms of what comes in: sessions of columns instead of keys.
+    fn kind_over(&self, kind: &WindowKind, keys: &[usize], input: NodeInput) -> WindowKind {
+        match kind {
+            WindowKind::Session {
+                gap_ms, partition, ..
+            } => WindowKind::Session {
+                gap_ms: *gap_ms,
+                partition: partition.iter().map(|key| keys[*key]).collect(),
+                touching: !self.is_result(input),
+            },
+            kind => kind.clone(),
+        }
+    }
+
+    /// Whether rows come out at barriers, by way of what is remembered.
+    fn is_result(&self, input: NodeInput) -> bool {
+        let NodeInput::Node(id) = input else {
+            return false;
+        };
+        let node = &self.nodes[id.index()];
+        node.operator.is_stateful() || node.inputs.iter().any(|input| self.is_result(*input))
     }
 }
 
@@ -635,6 +692,11 @@ trait MapColumns {
 impl MapColumns for WindowAggregate {
     fn map_columns(&mut self, map: impl Fn(usize) -> usize) {
         self.window.time_column = map(self.window.time_column);
+        if let WindowKind::Session { partition, .. } = &mut self.window.kind {
+            for column in partition {
+                *column = map(*column);
+            }
+        }
         for key in &mut self.keys {
             *key = map(*key);
         }

@@ -16,7 +16,11 @@ pub(crate) fn apply(plan: &mut Plan, catalog: &Catalog, settings: &Settings) -> 
         let Operator::WindowAggregate(aggregate) = &plan.nodes[index].operator else {
             continue;
         };
-        let is_growing = matches!(aggregate.window.kind, WindowKind::Cumulate { .. });
+        let refused = match aggregate.window.kind {
+            WindowKind::Cumulate { .. } => Some("CUMULATE"),
+            WindowKind::Session { .. } => Some("SESSION"),
+            _ => None,
+        };
         let mut longest: Option<(i64, Origin)> = None;
         for table in tables_of(plan, index) {
             let found = settings.allowed_lateness(&table)?;
@@ -27,8 +31,8 @@ pub(crate) fn apply(plan: &mut Plan, catalog: &Catalog, settings: &Settings) -> 
         let Some((ms, place)) = longest else {
             continue;
         };
-        if is_growing {
-            let what = "allowed lateness of `CUMULATE` windows is";
+        if let Some(name) = refused {
+            let what = format!("allowed lateness of `{name}` windows is");
             return Err(Fault::unsupported(&place, what));
         }
         check_updates(plan, catalog, (index, &window_columns()), &place)?;

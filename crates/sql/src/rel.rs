@@ -122,7 +122,10 @@ impl Rel {
                 Step::Filter(input, both)
             }
             // Rows that are not kept need no window.
-            Step::Window(input, window) if reads_only(&predicate, input.fields.len()) => {
+            Step::Window(input, window)
+                if reads_only(&predicate, input.fields.len())
+                    && keeps_sessions(&predicate, &window.kind) =>
+            {
                 Step::Window(Box::new(input.filter(predicate)), window)
             }
             Step::Unnest(input, spec) if reads_only(&predicate, input.fields.len()) => {
@@ -254,7 +257,8 @@ impl Rel {
             windows.push(input.window_of(column)?);
         }
         let first = windows[0].clone();
-        if windows.iter().any(|window| window.kind != first.kind) {
+        let is_session = matches!(first.kind, WindowKind::Session { .. });
+        if is_session || windows.iter().any(|window| window.kind != first.kind) {
             return None;
         }
         if first.time_column < width && windows.iter().all(|window| *window == first) {
@@ -267,6 +271,15 @@ impl Rel {
             time_column: width,
             kind: first.kind,
         })
+    }
+
+    /// Whether there is a condition on rows between here and the window that they are in.
+    pub fn is_filtered(&self) -> bool {
+        match &self.step {
+            Step::Filter(..) => true,
+            Step::Project(input, _) => input.is_filtered(),
+            _ => false,
+        }
     }
 
     /// The window that made `column` (a window's start, end or time), over an event-time column
@@ -291,7 +304,9 @@ impl Rel {
                 let width = input.fields.len();
                 let window = (column < width).then(|| input.window_of(column))??;
                 // What comes after cannot move: the time must be there already.
-                (input.fields.len() == width).then_some(window)
+                // A row without elements is in its session all the same.
+                let is_session = matches!(window.kind, WindowKind::Session { .. });
+                (input.fields.len() == width && !is_session).then_some(window)
             }
             Step::Rank(input, _) | Step::Over(input, _) => {
                 // A column that is carried up would stand where ranks and calls do.
@@ -303,6 +318,8 @@ impl Rel {
             Step::Window(input, window) => (column >= input.fields.len()).then(|| window.clone()),
             Step::Aggregate(_, group_by) => {
                 let kind = match &group_by.window.kind {
+                    // Sessions that end together need not have begun together.
+                    WindowKind::Session { .. } => return None,
                     // The window's time is in the window, so grouping by it gives the same windows.
                     kind @ (WindowKind::Tumble { .. } | WindowKind::Same(_)) => kind.clone(),
                     kind => WindowKind::Same(Box::new(kind.clone())),
@@ -314,20 +331,38 @@ impl Rel {
             }
             Step::Project(input, exprs) => {
                 let window = input.window_of(exprs[column].as_column()?)?;
-                let carried = |expr: &Expr| expr.as_column() == Some(window.time_column);
-                let time_column = exprs.iter().position(carried).unwrap_or_else(|| {
-                    let (name, data_type) = input.fields[window.time_column].clone();
-                    exprs.push(Expr::column(window.time_column, &name, data_type.clone()));
-                    self.fields.push((name, data_type));
-                    exprs.len() - 1
-                });
+                let mut carry = |column: usize| {
+                    let carried = |expr: &Expr| expr.as_column() == Some(column);
+                    exprs.iter().position(carried).unwrap_or_else(|| {
+                        let (name, data_type) = input.fields[column].clone();
+                        exprs.push(Expr::column(column, &name, data_type.clone()));
+                        self.fields.push((name, data_type));
+                        exprs.len() - 1
+                    })
+                };
+                let mut kind = window.kind;
+                if let WindowKind::Session { partition, .. } = &mut kind {
+                    for column in partition {
+                        *column = carry(*column);
+                    }
+                }
                 Some(WindowSpec {
-                    time_column,
-                    kind: window.kind,
+                    time_column: carry(window.time_column),
+                    kind,
                 })
             }
         }
     }
+}
+
+/// Whether a condition leaves sessions as they are: it takes all rows of a key or none.
+fn keeps_sessions(predicate: &Expr, kind: &WindowKind) -> bool {
+    let WindowKind::Session { partition, .. } = kind else {
+        return true;
+    };
+    let mut keeps = true;
+    predicate.for_each_column(&mut |index| keeps &= partition.contains(&index));
+    keeps
 }
 
 fn window_fields(time_type: DataType) -> [(String, DataType); 3] {

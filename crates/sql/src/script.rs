@@ -139,6 +139,7 @@ impl ScriptBinder<'_> {
                         rel: self.binder().bind(query)?.rel,
                         sink: None,
                         name: "explain".to_owned(),
+                        place: *place,
                     },
                 };
                 self.bound.explained.push((*place, query));
@@ -191,6 +192,7 @@ impl ScriptBinder<'_> {
             rel,
             sink: Some(index),
             name,
+            place: insert.table.span.start,
         })
     }
 

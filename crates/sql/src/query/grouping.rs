@@ -4,6 +4,7 @@
 //! sets of the whole are all combinations. Every set must hold the window's start and end.
 
 use millstream_core::expr::{Expr, ExprKind};
+use millstream_core::plan::WindowKind;
 use sqlparser::ast;
 
 use crate::diagnostic::{Fault, Place, Result};
@@ -51,9 +52,13 @@ impl QueryBinder<'_> {
         let time = keys.window[2].is_some();
         let sets = plain_sets(&sets, &keys, place)?;
         let column = keys.window[0].expect("checked with the sets");
-        let Some(window) = rel.window_of(column) else {
+        let Some(mut window) = rel.window_of(column) else {
             return Err(Fault::unsupported(place, "a GROUP BY of this window is"));
         };
+        if let WindowKind::Session { partition, .. } = &mut window.kind {
+            let is_old = scope.group_window.is_some();
+            *partition = session_keys(partition, (&keys.exprs, &sets), (&rel, is_old), place)?;
+        }
         let mut aggregates = Aggregates {
             keys: keys.exprs,
             ..Aggregates::default()
@@ -238,6 +243,46 @@ fn plain_sets(sets: &[Vec<Member>], keys: &Keys, place: Place) -> Result<Vec<Vec
         set
     });
     Ok(plain.collect())
+}
+
+/// The keys that sessions are of, by position. `columns` are those of PARTITION BY; sessions of the older
+/// syntax (`is_old`) are of all keys.
+fn session_keys(
+    columns: &[usize],
+    (keys, sets): (&[Expr], &[Vec<usize>]),
+    (rel, is_old): (&Rel, bool),
+    place: Place,
+) -> Result<Vec<usize>> {
+    let is_whole = |partition: &[usize]| {
+        partition.len() == keys.len() && matches!(sets, [set] if set.len() == keys.len())
+    };
+    if is_old {
+        let all: Vec<usize> = (0..keys.len()).collect();
+        return match is_whole(&all) {
+            true => Ok(all),
+            false => Err(Fault::unsupported(
+                place,
+                "GROUPING SETS with a window in GROUP BY are",
+            )),
+        };
+    }
+    let mut partition = vec![];
+    for column in columns {
+        let of_column = |key: &Expr| key.as_column() == Some(*column);
+        let key = keys.iter().position(of_column);
+        let in_all = key.filter(|key| sets.iter().all(|set| set.contains(key)));
+        partition.push(in_all.ok_or_else(|| {
+            let name = &rel.fields[*column].0;
+            let what = format!("GROUP BY of sessions without `{name}` of their PARTITION BY is");
+            Fault::unsupported(place, what)
+        })?);
+    }
+    if rel.is_filtered() && !is_whole(&partition) {
+        let what = "a condition on rows of sessions that GROUP BY splits is";
+        let fault = Fault::unsupported(place, what);
+        return Err(fault.help("put it into a subquery, before SESSION"));
+    }
+    Ok(partition)
 }
 
 /// Binds expressions over groups, still in terms of the rows that come in.

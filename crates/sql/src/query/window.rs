@@ -2,7 +2,7 @@
 //! BY, `TUMBLE(time, size)`.
 
 use millstream_core::plan::{WindowKind, WindowSpec};
-use millstream_core::types::timestamp;
+use millstream_core::types::{sql_name, timestamp};
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned};
 
 use crate::diagnostic::{Fault, Place, Result};
@@ -11,16 +11,17 @@ use crate::expr::ExprBinder;
 use crate::expr::literal::interval_ms;
 use crate::query::{Bound, QueryBinder};
 use crate::scope::{Role, Scope, ScopeColumn};
+use crate::types::is_comparable;
 
 /// A window function.
 struct WindowFunction {
     name: &'static str,
-    /// Names of its arguments, in their order; the last is OFFSET, which may be left out.
+    /// Names of its arguments, in their order; OFFSET may be left out. Empty ones are none.
     parameters: [&'static str; 5],
     usage: &'static str,
 }
 
-const FUNCTIONS: [WindowFunction; 3] = [
+const FUNCTIONS: [WindowFunction; 4] = [
     WindowFunction {
         name: "TUMBLE",
         parameters: ["DATA", "TIMECOL", "SIZE", "OFFSET", ""],
@@ -36,7 +37,14 @@ const FUNCTIONS: [WindowFunction; 3] = [
         parameters: ["DATA", "TIMECOL", "STEP", "SIZE", "OFFSET"],
         usage: "CUMULATE(TABLE t, DESCRIPTOR(time), INTERVAL '1' HOUR, INTERVAL '1' DAY)",
     },
+    WindowFunction {
+        name: SESSION,
+        parameters: ["DATA", "TIMECOL", "GAP", "", ""],
+        usage: "SESSION(TABLE t PARTITION BY key, DESCRIPTOR(time), INTERVAL '30' MINUTE)",
+    },
 ];
+
+const SESSION: &str = "SESSION";
 
 /// Most slices of a window.
 const SLICES_MAX: i64 = 1_000_000;
@@ -45,9 +53,6 @@ impl WindowFunction {
     fn named(name: &Ident) -> Result<&'static Self> {
         let place = name.span.start;
         let upper = name.value.to_uppercase();
-        if upper == "SESSION" {
-            return Err(Fault::unsupported(place, "`SESSION` windows are"));
-        }
         let found = FUNCTIONS.iter().find(|function| function.name == upper);
         found.ok_or_else(|| {
             let message = format!("unknown table function `{}`", name.value);
@@ -58,7 +63,14 @@ impl WindowFunction {
     /// Number of arguments without OFFSET.
     fn needed(&self) -> usize {
         let parameters = self.parameters.iter();
-        parameters.take_while(|name| **name != "OFFSET").count()
+        let needed = parameters.take_while(|name| !["OFFSET", ""].contains(*name));
+        needed.count()
+    }
+
+    /// Names of all arguments.
+    fn all(&self) -> &[&'static str] {
+        let count = self.parameters.iter().filter(|name| !name.is_empty());
+        &self.parameters[..count.count()]
     }
 
     fn missing(&self, what: &str, place: Place) -> Fault {
@@ -78,6 +90,13 @@ impl WindowFunction {
         let [(slice_ms, _), ..] = *lengths else {
             unreachable!("every window function has a length");
         };
+        if self.name == SESSION {
+            return Ok(WindowKind::Session {
+                gap_ms: slice_ms,
+                partition: vec![],
+                touching: true,
+            });
+        }
         let Some((size_ms, place)) = lengths.get(1).copied() else {
             let size_ms = slice_ms;
             return Ok(WindowKind::Tumble { size_ms, offset_ms });
@@ -132,10 +151,15 @@ impl QueryBinder<'_> {
         let function = WindowFunction::named(name)?;
         let args = by_parameter(function, args, place)?;
         let data = args[0].ok_or_else(|| function.missing("a table", place))?;
-        let input = self.bind_data(data, function)?;
+        let (input, partition_by) = self.bind_data(data, function)?;
         let time = args[1].ok_or_else(|| function.missing("DESCRIPTOR(time)", place))?;
         let time_column = time_column(&input.scope, time, function)?;
-        let kind = self.bind_lengths(function, (&args, 2), place)?;
+        let mut kind = self.bind_lengths(function, (&args, 2), place)?;
+        if let WindowKind::Session { partition, .. } = &mut kind {
+            for column in partition_by {
+                partition.push(partition_column(&input.scope, column)?);
+            }
+        }
         append_window(input, WindowSpec { time_column, kind }, (NAMES, place))
     }
 
@@ -209,26 +233,44 @@ impl QueryBinder<'_> {
         Ok(bound)
     }
 
-    fn bind_data(&self, data: &ast::Expr, function: &WindowFunction) -> Result<Bound> {
+    /// The rows, and the columns of PARTITION BY.
+    fn bind_data<'e>(
+        &self,
+        data: &'e ast::Expr,
+        function: &WindowFunction,
+    ) -> Result<(Bound, &'e [ast::Expr])> {
         let place = data.span().start;
-        match data {
+        let bound = match data {
             ast::Expr::Prefixed { prefix, value } if prefix.value == TABLE => {
-                match value.as_ref() {
-                    ast::Expr::Identifier(name) => self.bind_table(name),
-                    other => {
-                        let what = "a name with a catalog or database is";
-                        Err(Fault::unsupported(other.span(), what))
-                    }
-                }
+                self.bind_table_named(value)
             }
-            ast::Expr::Prefixed { prefix, .. } if prefix.value == PARTITIONED_TABLE => Err(
-                Fault::unsupported(prefix.span, "`PARTITION BY` in a window function is"),
-            ),
+            ast::Expr::Prefixed { prefix, value } if prefix.value == PARTITIONED_TABLE => {
+                if function.name != SESSION {
+                    let what = format!("`PARTITION BY` in `{}` is", function.name);
+                    return Err(Fault::unsupported(prefix.span, what));
+                }
+                let ast::Expr::Tuple(parts) = value.as_ref() else {
+                    unreachable!("the parser makes it a tuple");
+                };
+                let (table, columns) = parts.split_first().expect("the table comes first");
+                return Ok((self.bind_table_named(table)?, columns));
+            }
             ast::Expr::Subquery(query) => self.bind(query),
-            ast::Expr::Nested(inner) => self.bind_data(inner, function),
+            ast::Expr::Nested(inner) => return self.bind_data(inner, function),
             other => {
                 let message = format!("found `{other}`, expected `TABLE name`");
                 Err(Fault::at(place, message).help(format!("expected {}", function.usage)))
+            }
+        };
+        Ok((bound?, &[]))
+    }
+
+    fn bind_table_named(&self, table: &ast::Expr) -> Result<Bound> {
+        match table {
+            ast::Expr::Identifier(name) => self.bind_table(name),
+            other => {
+                let what = "a name with a catalog or database is";
+                Err(Fault::unsupported(other.span(), what))
             }
         }
     }
@@ -339,7 +381,7 @@ fn by_parameter<'a>(
     place: Place,
 ) -> Result<[Option<&'a ast::Expr>; 5]> {
     let mut found = [None; 5];
-    let parameters = &function.parameters[..=function.needed()];
+    let parameters = function.all();
     for (position, arg) in args.iter().enumerate() {
         let (index, expr) = match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => (Some(position), expr),
@@ -367,10 +409,13 @@ fn by_parameter<'a>(
         let index = index.filter(|index| *index < parameters.len());
         let index = index.ok_or_else(|| {
             let (found, needed) = (args.len(), function.needed());
+            let expected = match parameters.len() {
+                most if most == needed => needed.to_string(),
+                most => format!("{needed} or {most}"),
+            };
             let message = format!(
-                "`{}`: found {found} arguments, expected {needed} or {}",
-                function.name,
-                needed + 1
+                "`{}`: found {found} arguments, expected {expected}",
+                function.name
             );
             Fault::at(place, message)
         })?;
@@ -399,6 +444,23 @@ fn time_column(scope: &Scope, expr: &ast::Expr, function: &WindowFunction) -> Re
     ) {
         (true, [ast::Expr::Identifier(name)]) => event_time(scope, name),
         _ => Err(wrong()),
+    }
+}
+
+/// A column of PARTITION BY.
+fn partition_column(scope: &Scope, column: &ast::Expr) -> Result<usize> {
+    let ast::Expr::Identifier(name) = column else {
+        unreachable!("the parser reads names");
+    };
+    let found = scope.resolve(std::slice::from_ref(name))?;
+    let index = found.as_column().expect("a single name is a column");
+    match is_comparable(&found.data_type) {
+        true => Ok(index),
+        false => {
+            let found = sql_name(&found.data_type);
+            let message = format!("cannot partition by `{}`, which is {found}", name.value);
+            Err(Fault::at(name.span, message))
+        }
     }
 }
 

@@ -9,8 +9,34 @@ INSERT INTO words SELECT page, COUNT(*) FROM TABLE(HOP(TABLE clicks, DESCRIPTOR(
 INSERT INTO words SELECT page, COUNT(*) FROM TABLE(CUMULATE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '0' MINUTE, INTERVAL '5' MINUTES)) GROUP BY window_start, window_end, page;
 -- case: cumulate with a slide
 INSERT INTO words SELECT page, COUNT(*) FROM TABLE(CUMULATE(DATA => TABLE clicks, TIMECOL => DESCRIPTOR(event_time), SLIDE => INTERVAL '1' MINUTE, SIZE => INTERVAL '5' MINUTES)) GROUP BY window_start, window_end, page;
--- case: session
-INSERT INTO words SELECT page, COUNT(*) FROM TABLE(SESSION(TABLE clicks PARTITION BY page, DESCRIPTOR(event_time), INTERVAL '30' MINUTES)) GROUP BY window_start, window_end, page;
+-- case: hop by key
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(HOP(TABLE clicks PARTITION BY page, DESCRIPTOR(event_time), INTERVAL '1' MINUTE, INTERVAL '2' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: session without a gap
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(SESSION(TABLE clicks PARTITION BY page, DESCRIPTOR(event_time))) GROUP BY window_start, window_end, page;
+-- case: session of no gap
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(SESSION(TABLE clicks PARTITION BY page, DESCRIPTOR(event_time), INTERVAL '0' SECOND)) GROUP BY window_start, window_end, page;
+-- case: session with an offset
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(SESSION(TABLE clicks PARTITION BY page, DESCRIPTOR(event_time), INTERVAL '1' MINUTE, INTERVAL '1' SECOND)) GROUP BY window_start, window_end, page;
+-- case: session with a size
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(SESSION(DATA => TABLE clicks PARTITION BY page, TIMECOL => DESCRIPTOR(event_time), SIZE => INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: session of an unknown column
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(SESSION(TABLE clicks PARTITION BY (page, usr_id), DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: session of an array
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(SESSION(TABLE clicks PARTITION BY tags, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: session grouped without its key
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(SESSION(TABLE clicks PARTITION BY page, user_id, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+-- case: session with a set without its key
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(SESSION(TABLE clicks PARTITION BY page, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, ROLLUP(page);
+-- case: session assigned to rows
+INSERT INTO words SELECT CAST(window_start AS STRING), ts FROM TABLE(SESSION(TABLE clicks PARTITION BY page, DESCRIPTOR(event_time), INTERVAL '1' MINUTE));
+-- case: session with a condition on its start
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(SESSION(TABLE clicks PARTITION BY page, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) WHERE window_start > TIMESTAMP '2025-01-01 00:00:00' GROUP BY window_start, window_end, page;
+-- case: split session with a condition on rows
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(SESSION(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) WHERE user_id <> 'x' GROUP BY window_start, window_end, page;
+-- case: sessions grouped again
+INSERT INTO words SELECT 'x', COUNT(*) FROM (SELECT window_start, window_end, page FROM TABLE(SESSION(TABLE clicks PARTITION BY page, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page) GROUP BY window_start, window_end;
+-- case: old session in grouping sets
+INSERT INTO words SELECT page, COUNT(*) FROM clicks GROUP BY SESSION(event_time, INTERVAL '1' MINUTE), ROLLUP(page);
 -- case: old group window of no event time
 INSERT INTO words SELECT page, COUNT(*) FROM clicks GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE), page;
 -- case: old group window without a size
