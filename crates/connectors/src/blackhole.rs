@@ -6,7 +6,7 @@
 use std::sync::Mutex;
 
 use arrow::array::RecordBatch;
-use millstream_core::connector::ConnectorInfo;
+use millstream_core::connector::{ConnectorInfo, Whole};
 use millstream_core::sink::{Prepared, Sink, SinkContext, SinkWriter, Staged};
 use millstream_core::{Epoch, Result, ShardIndex};
 
@@ -16,6 +16,7 @@ pub const INFO: ConnectorInfo = ConnectorInfo {
     is_source: false,
     is_sink: true,
     is_upsert: true,
+    whole: Whole::Never,
     needs_format: false,
     options: &[],
     metadata: &[],

@@ -16,7 +16,7 @@ mod tests;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind};
+use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind, Whole};
 use millstream_core::env::Env;
 use millstream_core::plan::{ConnectorConfig, SourcePlan};
 use millstream_core::source::{Source, Split, SplitReader};
@@ -35,6 +35,7 @@ pub const INFO: ConnectorInfo = ConnectorInfo {
     is_source: true,
     is_sink: false,
     is_upsert: false,
+    whole: Whole::If(NUMBER_OF_ROWS),
     needs_format: false,
     options: &[
         OptionInfo {

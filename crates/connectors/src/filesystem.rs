@@ -16,7 +16,7 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind};
+use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind, Whole};
 use millstream_core::plan::{ConnectorConfig, SinkPlan, SourcePlan};
 use millstream_core::quantity::duration_ms;
 use millstream_core::sink::Sink;
@@ -37,6 +37,7 @@ pub const INFO: ConnectorInfo = ConnectorInfo {
     is_source: true,
     is_sink: true,
     is_upsert: false,
+    whole: Whole::Unless(MONITOR_INTERVAL),
     needs_format: true,
     options: &[
         OptionInfo {

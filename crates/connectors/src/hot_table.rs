@@ -42,6 +42,7 @@ mod scan;
 mod schema;
 mod sink;
 mod snapshot;
+mod source;
 mod state;
 mod statistics;
 mod table;
@@ -53,10 +54,11 @@ mod version;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
-use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind};
-use millstream_core::plan::SinkPlan;
+use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind, Whole};
+use millstream_core::plan::{SinkPlan, SourcePlan};
 use millstream_core::quantity::duration_ms;
 use millstream_core::sink::Sink;
+use millstream_core::source::Source;
 use millstream_core::{Error, Result, Subject};
 
 pub use live::{LiveEvent, Subscription};
@@ -75,6 +77,7 @@ pub const INFO: ConnectorInfo = ConnectorInfo {
     is_source: false,
     is_sink: true,
     is_upsert: true,
+    whole: Whole::Always,
     needs_format: false,
     options: &[
         option(
@@ -116,6 +119,12 @@ pub fn sink(tables: &Arc<HotTables>, plan: &SinkPlan) -> Result<Box<dyn Sink>> {
     let definition = definition(plan).map_err(|e| e.context(format!("table `{}`", plan.table)))?;
     let table = tables.create(&definition)?;
     Ok(Box::new(sink::HotTableSink::new(table)))
+}
+
+/// The rows of the table of `plan`, for joins that hold them in memory. `InvalidInput` if it is not
+/// there or lacks a column.
+pub fn source(tables: &Arc<HotTables>, plan: &SourcePlan) -> Result<Box<dyn Source>> {
+    source::source(tables, plan)
 }
 
 /// What `plan` says about its table. `InvalidInput` for what no table can be.

@@ -24,7 +24,7 @@ mod text;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind};
+use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind, Whole};
 use millstream_core::env::Env;
 use millstream_core::plan::{ConnectorConfig, SourcePlan};
 use millstream_core::source::{Source, Split, SplitReader};
@@ -41,6 +41,7 @@ pub const INFO: ConnectorInfo = ConnectorInfo {
     is_source: true,
     is_sink: false,
     is_upsert: false,
+    whole: Whole::If(config::EVENTS),
     needs_format: false,
     options: &[
         number(

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind};
+use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind, Whole};
 use millstream_core::env::Env;
 use millstream_core::plan::SinkPlan;
 use millstream_core::sink::{Prepared, Sink, SinkContext, SinkWriter, Staged};
@@ -31,6 +31,7 @@ pub const INFO: ConnectorInfo = ConnectorInfo {
     is_source: false,
     is_sink: true,
     is_upsert: true,
+    whole: Whole::Never,
     needs_format: false,
     options: &[OptionInfo {
         key: IDENTIFIER,

@@ -5,7 +5,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::error::{Error, Result};
 use crate::ids::{SinkId, SourceId};
-use crate::plan::{Plan, SinkPlan, SourcePlan};
+use crate::plan::{ConnectorConfig, Plan, SinkPlan, SourcePlan};
 use crate::sink::Sink;
 use crate::source::{Decoder, Source};
 
@@ -20,12 +20,40 @@ pub struct ConnectorInfo {
     pub is_sink: bool,
     /// Whether it can be written by primary key (upsert).
     pub is_upsert: bool,
+    /// Whether a join can hold its rows in memory.
+    pub whole: Whole,
     /// Whether it reads or writes bytes and so needs a `'format'`.
     pub needs_format: bool,
     /// Options that it takes, without `connector`, `format` and the format's own.
     pub options: &'static [OptionInfo],
     /// Keys of METADATA columns that it has.
     pub metadata: &'static [&'static str],
+}
+
+/// Whether all rows of a table can be read: whether they end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whole {
+    /// There is always more to come.
+    Never,
+    /// They are there at any time. Such a table can be joined with also if it cannot be read
+    /// otherwise.
+    Always,
+    /// They end unless this option is given.
+    Unless(&'static str),
+    /// They end if this option is given.
+    If(&'static str),
+}
+
+impl ConnectorInfo {
+    /// Whether all rows of a table with these options can be read.
+    pub fn is_whole(&self, config: &ConnectorConfig) -> bool {
+        match self.whole {
+            Whole::Never => false,
+            Whole::Always => true,
+            Whole::Unless(key) => config.get(key).is_none(),
+            Whole::If(key) => config.get(key).is_some(),
+        }
+    }
 }
 
 /// One option of a connector or a format.

@@ -47,6 +47,10 @@ number! {
     SinkId(u32)
 }
 number! {
+    /// Index into [`Plan::tables`](crate::plan::Plan::tables).
+    TableId(u32)
+}
+number! {
     /// Index into [`Plan::nodes`](crate::plan::Plan::nodes).
     NodeId(u32)
 }
@@ -69,7 +73,7 @@ macro_rules! index {
         }
     )*};
 }
-index!(ShardIndex, SourceId, SinkId, NodeId);
+index!(ShardIndex, SourceId, SinkId, TableId, NodeId);
 
 /// Part of a source that is read in order: a Kafka partition, a file. Unique within its source.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -22,5 +22,5 @@ pub mod time;
 pub mod types;
 
 pub use error::{Error, ErrorKind, Result, Subject};
-pub use ids::{Epoch, Incarnation, NodeId, Offset, ShardIndex, SinkId, SourceId, SplitId};
+pub use ids::{Epoch, Incarnation, NodeId, Offset, ShardIndex, SinkId, SourceId, SplitId, TableId};
 pub use time::{EventTime, Watermark};

@@ -5,6 +5,7 @@
 //! [`RowShape`]: decoded, then metadata, then computed ones. Only columns that something reads are
 //! in the shape. `Display` is what EXPLAIN prints; [`Plan::fingerprint`] is a hash of that text.
 
+mod join;
 mod ordered;
 mod unnest;
 
@@ -19,6 +20,7 @@ use crate::function::{self, Named};
 use crate::ids::{NodeId, SinkId, SourceId};
 use crate::types::{sql_name, timestamp};
 
+pub use join::{Join, JoinKind, JoinOn, TablePlan, TableStep};
 pub use ordered::{Frame, OverAggregate, OverCall, SortKey, WindowRank};
 pub use unnest::Unnest;
 
@@ -27,6 +29,8 @@ pub use unnest::Unnest;
 pub struct Plan {
     /// The tables that are read, each once, however many queries read it.
     pub sources: Vec<SourcePlan>,
+    /// The tables that are held in memory, one for each join with a table.
+    pub tables: Vec<TablePlan>,
     /// What happens between, in topological order.
     pub nodes: Vec<Node>,
     /// The tables that are written, late-event and dead-letter tables included.
@@ -222,6 +226,8 @@ pub enum Operator {
     Over(OverAggregate),
     /// Puts out the rows of all inputs, which have the same types.
     Union,
+    /// Puts rows of two inputs side by side.
+    Join(Join),
     /// Makes a row of each element of an array or map.
     Unnest(Unnest),
     /// Writes to a sink, column by column in order.
@@ -231,15 +237,19 @@ pub enum Operator {
 impl Operator {
     /// Whether it remembers rows from one batch to the next.
     pub fn is_stateful(&self) -> bool {
-        matches!(
-            self,
-            Self::WindowAggregate(_) | Self::WindowRank(_) | Self::Over(_)
-        )
+        match self {
+            Self::WindowAggregate(_) | Self::WindowRank(_) | Self::Over(_) => true,
+            Self::Join(join) => join.is_stateful(),
+            _ => false,
+        }
     }
 
     /// How far behind the watermark of its input the rows can be that it puts out, in milliseconds.
     pub fn holds_back_ms(&self) -> i64 {
-        0
+        match self {
+            Self::Join(join) => join.holds_back_ms(),
+            _ => 0,
+        }
     }
 }
 
@@ -459,6 +469,21 @@ impl Plan {
         inputs.map(|input| self.input_schema(*input)).collect()
     }
 
+    /// The columns of both sides of a join.
+    pub fn join_schemas(&self, node: &Node, join: &Join) -> [SchemaRef; 2] {
+        let left = self.input_schema(node.inputs[0]);
+        let right = match &join.on {
+            JoinOn::Table(id) => self.tables[id.index()].schema(),
+            JoinOn::Window { .. } | JoinOn::Interval { .. } => self.input_schema(node.inputs[1]),
+        };
+        [left, right]
+    }
+
+    fn join_text(&self, node: &Node, join: &Join) -> String {
+        let [left, right] = self.join_schemas(node, join);
+        join.text(&left, &right)
+    }
+
     /// Nodes fed by `input` and the ports that it comes in at, in order.
     pub fn consumers(&self, input: NodeInput) -> impl Iterator<Item = (&Node, usize)> {
         self.nodes.iter().flat_map(move |node| {
@@ -495,6 +520,9 @@ impl WindowAggregate {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for table in &self.tables {
+            writeln!(f, "{}", table.text())?;
+        }
         for source in &self.sources {
             writeln!(f, "{source}")?;
             for (node, port) in self.consumers(NodeInput::Source(source.id)) {
@@ -551,6 +579,7 @@ impl Plan {
                 writeln!(f, "{}", ordered::OverText(over, &input, &node.schema))?;
             }
             Operator::Union => writeln!(f, "union")?,
+            Operator::Join(join) => writeln!(f, "{}", self.join_text(node, join))?,
             Operator::Unnest(unnest) => writeln!(f, "{}", unnest.text(&input, &node.schema))?,
             Operator::Sink(id) => writeln!(f, "sink {}", self.sinks[id.index()])?,
         }

@@ -40,6 +40,12 @@ pub trait Source: Send + Sync {
 
     /// Whether the set of splits is final and each of them ends.
     fn is_bounded(&self) -> bool;
+
+    /// What tells its present rows from other ones, for tables that are read again when they have
+    /// changed; `None` if they cannot change.
+    fn version(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
 }
 
 /// Part of a source that is read in order.

@@ -11,6 +11,7 @@ pub mod arrival;
 pub mod batch;
 pub mod chain;
 pub mod checker;
+pub mod join;
 pub mod late;
 pub mod output;
 pub mod over;

@@ -23,6 +23,7 @@ pub mod progress;
 pub mod recovery;
 pub mod shard;
 pub mod step_job;
+pub mod tables;
 pub mod threads;
 mod way_back;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::SchemaRef;
 use millstream_connectors::{CATALOG, Embedded};
-use millstream_core::connector::{ConnectorCatalog, ConnectorInfo, Connectors, TableError};
+use millstream_core::connector::{ConnectorCatalog, ConnectorInfo, Connectors, TableError, Whole};
 use millstream_core::plan::{Plan, SinkPlan, SourcePlan};
 use millstream_core::sink::{Held, Sink, SinkContext, SinkWriter, Staged};
 use millstream_core::source::{Decoder, Source, Split, SplitReader};
@@ -16,6 +16,8 @@ const RUST: ConnectorInfo = ConnectorInfo {
     is_source: true,
     is_sink: true,
     is_upsert: false,
+    // Whether a source ends is known only when it is there.
+    whole: Whole::Never,
     needs_format: false,
     options: &[],
     metadata: &[],

@@ -199,6 +199,7 @@ pub(crate) mod tests {
     pub fn plan(name: &str) -> Plan {
         Plan {
             sources: vec![],
+            tables: vec![],
             nodes: vec![],
             sinks: vec![],
             options: PipelineOptions {

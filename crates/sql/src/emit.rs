@@ -6,6 +6,8 @@
 
 mod ordered;
 
+mod join;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millstream_core::expr::{Expr, ExprKind};
 use millstream_core::plan::{
     AggregateCall, EventTimeSpec, MetadataColumn, Node, NodeInput, Operator, PipelineOptions, Plan,
-    RowShape, SourcePlan, Unnest, WindowAggregate, WindowKind, WindowSpec,
+    RowShape, SourcePlan, TablePlan, Unnest, WindowAggregate, WindowKind, WindowSpec,
 };
 use millstream_core::{NodeId, SinkId, SourceId};
 
@@ -21,7 +23,7 @@ use crate::catalog::{Catalog, Table, TableColumnKind};
 use crate::diagnostic::{Fault, Place, Result};
 use crate::fields;
 use crate::lateness;
-use crate::rel::{GroupBy, Rel, Step, UnnestSpec, natural_name};
+use crate::rel::{GroupBy, JoinOn, Rel, Step, UnnestSpec, natural_name};
 use crate::settings::Settings;
 use crate::sinks::Sinks;
 
@@ -54,10 +56,7 @@ pub(crate) fn plan(
         needs.add(&query.rel, &all(&query.rel), false);
     }
     let mut sinks = Sinks::new(catalog);
-    let mut emitter = Emitter {
-        ttl_ms,
-        ..Emitter::default()
-    };
+    let mut emitter = Emitter::new(catalog, ttl_ms);
     for query in queries {
         if let Some(table) = query.sink {
             sinks.results(table);
@@ -96,6 +95,7 @@ pub(crate) fn plan(
     }
     let mut plan = Plan {
         sources: emitter.sources,
+        tables: emitter.tables,
         nodes: emitter.nodes,
         sinks: sinks.into_plans(),
         options,
@@ -121,6 +121,11 @@ fn refuse_bare_sessions(rel: &Rel, needed: &BTreeSet<usize>, place: Place) -> Re
         Step::Union(inputs) => {
             let mut inputs = inputs.iter();
             return inputs.try_for_each(|input| refuse_bare_sessions(input, &of_input, place));
+        }
+        Step::Join(left, right, spec) => {
+            let [of_left, of_right] = join::needs_of_join((left, spec), needed);
+            refuse_bare_sessions(left, &of_left, place)?;
+            return refuse_bare_sessions(right, &of_right, place);
         }
         Step::Window(input, window) => {
             let width = input.fields.len();
@@ -174,6 +179,14 @@ impl Needs {
             | Step::Project(input, _)
             | Step::Window(input, _)
             | Step::Unnest(input, _) => self.add(input, &of_input, windowed),
+            Step::Join(left, right, spec) => {
+                let [of_left, of_right] = join::needs_of_join((left, spec), needed);
+                let is_table = matches!(spec.on, JoinOn::Table { .. });
+                self.add(left, &of_left, windowed || !is_table);
+                if !is_table {
+                    self.add(right, &of_right, true);
+                }
+            }
             Step::Union(inputs) => {
                 for input in inputs {
                     self.add(input, &of_input, windowed);
@@ -206,6 +219,7 @@ fn needs_of_input(rel: &Rel, needed: &BTreeSet<usize>) -> BTreeSet<usize> {
             columns.insert(group_by.window.time_column);
         }
         Step::Union(_) => columns.extend(needed),
+        Step::Join(..) => {}
         Step::Unnest(input, spec) => {
             read(&spec.array);
             let width = input.fields.len();
@@ -310,8 +324,9 @@ fn event_time(
 }
 
 /// Makes sources and nodes.
-#[derive(Default)]
-struct Emitter {
+struct Emitter<'a> {
+    catalog: &'a Catalog,
+    tables: Vec<TablePlan>,
     sources: Vec<SourcePlan>,
     nodes: Vec<Node>,
     /// For each table its source and where its columns are.
@@ -352,7 +367,19 @@ fn rename_columns(expr: &mut Expr, schema: &Schema) {
     }
 }
 
-impl Emitter {
+impl<'a> Emitter<'a> {
+    fn new(catalog: &'a Catalog, ttl_ms: Option<i64>) -> Self {
+        Self {
+            catalog,
+            tables: vec![],
+            sources: vec![],
+            nodes: vec![],
+            positions: BTreeMap::new(),
+            query: String::new(),
+            ttl_ms,
+        }
+    }
+
     fn push(&mut self, input: NodeInput, operator: Operator, schema: SchemaRef) -> NodeInput {
         self.push_all(vec![input], operator, schema)
     }
@@ -437,6 +464,9 @@ impl Emitter {
                 self.emit_aggregate(&emitted, group_by, &rel.fields)
             }
             Step::Union(inputs) => self.emit_union(inputs, needed, &rel.fields),
+            Step::Join(left, right, spec) => {
+                self.emit_join((left, right), spec, (needed, &rel.fields))
+            }
             Step::Unnest(input, spec) => {
                 let emitted = self.emit(input, &of_input);
                 self.emit_unnest(&emitted, spec, (needed, &rel.fields))
@@ -628,7 +658,7 @@ impl Emitter {
     }
 }
 
-impl Emitter {
+impl Emitter<'_> {
     /// A window in terms of what comes in: sessions of columns instead of keys.
     fn kind_over(&self, kind: &WindowKind, keys: &[usize], input: NodeInput) -> WindowKind {
         match kind {

@@ -9,7 +9,7 @@ pub(crate) mod collection;
 mod json;
 pub(crate) mod literal;
 pub(crate) mod native_function;
-mod operator;
+pub(crate) mod operator;
 pub(crate) mod over;
 pub(crate) mod user_function;
 
@@ -37,6 +37,9 @@ pub(crate) struct ExprBinder<'a> {
     pub aggregates: Option<&'a mut Aggregates>,
     /// Where calls with OVER go; without it they are refused.
     pub over: Option<&'a mut Overs>,
+    /// What names mean that `scope` does not know: the query around a subquery. Its columns then come
+    /// before those of `scope`.
+    pub outer: Option<&'a Scope>,
     /// What the clause is called in messages.
     pub clause: &'static str,
     /// Columns that were read, and where.
@@ -55,6 +58,7 @@ impl<'a> ExprBinder<'a> {
             dialect,
             aggregates: None,
             over: None,
+            outer: None,
             clause,
             uses: vec![],
             declaring: None,
@@ -144,7 +148,14 @@ impl<'a> ExprBinder<'a> {
     }
 
     fn bind_name(&mut self, names: &[Ident]) -> Result<Expr> {
-        let expr = self.scope.resolve(names)?;
+        let expr = match (self.scope.resolve(names), self.outer) {
+            (bound, None) => bound?,
+            (Ok(mut inner), Some(outer)) => {
+                inner.map_columns(&|index| index + outer.columns.len());
+                inner
+            }
+            (Err(fault), Some(outer)) => outer.resolve(names).map_err(|_| fault)?,
+        };
         let place = names[0].span.start;
         let uses = &mut self.uses;
         expr.for_each_column(&mut |index| uses.push((index, place)));

@@ -1,10 +1,12 @@
 //! Queries: from sqlparser's tree to [`Rel`]s. Views and subqueries are bound where they are named,
 //! so each use is a tree of its own.
 
+mod condition;
 mod grouping;
 mod join;
 mod order;
 mod select;
+mod subquery;
 mod union;
 mod unnest;
 pub(crate) mod window;
@@ -38,6 +40,8 @@ pub(crate) struct QueryBinder<'a> {
     pub dialect: &'a FlinkDialect,
     /// Queries named by WITH.
     locals: Vec<(String, Rc<Bound>)>,
+    /// Whether tables can be named that are only read whole, for joins.
+    takes_whole: bool,
 }
 
 impl<'a> QueryBinder<'a> {
@@ -47,6 +51,7 @@ impl<'a> QueryBinder<'a> {
             catalog,
             dialect,
             locals: vec![],
+            takes_whole: false,
         }
     }
 
@@ -177,7 +182,10 @@ impl<'a> QueryBinder<'a> {
             }
             TableFactor::NestedJoin {
                 table_with_joins, ..
-            } => self.bind_from(std::slice::from_ref(table_with_joins), place),
+            } => {
+                let joins = std::slice::from_ref(table_with_joins.as_ref());
+                self.bind_from(joins, place, &mut vec![])
+            }
             TableFactor::MatchRecognize { .. } => {
                 Err(Fault::unsupported(place, "`MATCH_RECOGNIZE` is"))
             }
@@ -213,7 +221,8 @@ impl<'a> QueryBinder<'a> {
 
     fn scan(&self, index: usize, name: &Ident) -> Result<Bound> {
         let table = &self.catalog.tables[index];
-        if !table.info.is_source {
+        let is_whole = self.takes_whole && table.info.is_whole(&table.connector);
+        if !table.info.is_source && !is_whole {
             let message = format!(
                 "table `{}` cannot be read: connector `{}` only writes",
                 name.value, table.info.name

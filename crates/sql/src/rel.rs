@@ -4,6 +4,7 @@
 //! input by position. `emit` turns the trees of all queries into the nodes of one plan.
 
 pub(crate) mod depth;
+mod join;
 mod ranks;
 
 use arrow::datatypes::DataType;
@@ -14,6 +15,7 @@ use millstream_core::types::timestamp;
 use crate::expr::aggregate::BoundAggregate;
 use crate::types::convert;
 
+pub(crate) use join::{JoinOn, JoinSpec};
 pub(crate) use ranks::{BoundOver, OverBy, RankBy, SortBy};
 
 /// One step and what it puts out.
@@ -41,6 +43,8 @@ pub(crate) enum Step {
     Aggregate(Box<Rel>, GroupBy),
     /// The rows of all, column by column.
     Union(Vec<Rel>),
+    /// Puts rows of two inputs side by side. Columns: the left ones, then the right ones.
+    Join(Box<Rel>, Box<Rel>, JoinSpec),
     /// Appends the columns of each element of an array.
     Unnest(Box<Rel>, UnnestSpec),
     /// Keeps the best rows of each window. Columns: the input's, then the rank.
@@ -130,6 +134,11 @@ impl Rel {
             }
             Step::Unnest(input, spec) if reads_only(&predicate, input.fields.len()) => {
                 Step::Unnest(Box::new(input.filter(predicate)), spec)
+            }
+            Step::Join(left, right, spec)
+                if spec.passes_left() && reads_only(&predicate, left.fields.len()) =>
+            {
+                Step::Join(Box::new(left.filter(predicate)), right, spec)
             }
             Step::Union(inputs) => {
                 let inputs = inputs.into_iter();
@@ -301,13 +310,12 @@ impl Rel {
                 Some(window)
             }
             Step::Unnest(input, _) => {
-                let width = input.fields.len();
-                let window = (column < width).then(|| input.window_of(column))??;
-                // What comes after cannot move: the time must be there already.
+                let window = input.window_in_place(column)?;
                 // A row without elements is in its session all the same.
                 let is_session = matches!(window.kind, WindowKind::Session { .. });
-                (input.fields.len() == width && !is_session).then_some(window)
+                (!is_session).then_some(window)
             }
+            Step::Join(left, right, _) => Self::window_of_join(left, right, column),
             Step::Rank(input, _) | Step::Over(input, _) => {
                 // A column that is carried up would stand where ranks and calls do.
                 let mut carried = (**input).clone();

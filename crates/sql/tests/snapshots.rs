@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use millstream_core::connector::{
     ConnectorCatalog, ConnectorInfo, FormatInfo, OptionInfo, OptionKind, PlanTable, TableError,
+    Whole,
 };
 use millstream_core::plan::Plan;
 use millstream_core::{Error, Subject};
@@ -29,6 +30,7 @@ const PLAIN: ConnectorInfo = ConnectorInfo {
     is_source: true,
     is_sink: true,
     is_upsert: false,
+    whole: Whole::Never,
     needs_format: true,
     options: &[],
     metadata: &[],
@@ -48,6 +50,7 @@ const CATALOG: ConnectorCatalog = ConnectorCatalog {
     connectors: &[
         ConnectorInfo {
             name: "filesystem",
+            whole: Whole::Unless("source.monitor-interval"),
             options: &[
                 option("path", true, OptionKind::Text),
                 option("source.monitor-interval", false, OptionKind::Duration),
@@ -69,6 +72,7 @@ const CATALOG: ConnectorCatalog = ConnectorCatalog {
         },
         ConnectorInfo {
             name: "clickhouse",
+            whole: Whole::Always,
             is_source: false,
             is_upsert: true,
             needs_format: false,

@@ -5,15 +5,19 @@
 //! looked at is left out, and so is one of a kind that cannot be read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs::{self, DirEntry};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::UNIX_EPOCH;
 
 use millstream_core::source::{Source, Split, SplitReader};
 use millstream_core::{Error, Offset, Result, SplitId};
 
 use super::reader::LineReader;
+
+const FILE_PATH: &str = "file.path";
 
 /// Endings of compressed files, which are refused rather than read as text.
 const COMPRESSED: &[&str] = &["gz", "zst", "bz2", "xz", "snappy", "lz4", "deflate"];
@@ -108,6 +112,20 @@ impl Source for FileSource {
     fn is_bounded(&self) -> bool {
         !self.is_monitored
     }
+
+    /// Names, lengths and times of change of all files.
+    fn version(&self) -> Result<Option<String>> {
+        let mut version = String::new();
+        for split in self.splits()? {
+            let path = &split.metadata[FILE_PATH];
+            let metadata = fs::metadata(path).map_err(|e| io_error(Path::new(path), &e))?;
+            let changed = metadata.modified().ok();
+            let changed = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            let (id, length) = (&split.id, metadata.len());
+            writeln!(version, "{id} {length} {changed:?}").expect("text can always grow");
+        }
+        Ok(Some(version))
+    }
 }
 
 fn is_folder(path: &Path) -> Result<bool> {
@@ -129,7 +147,7 @@ fn split(path: &Path, id: &str) -> Result<Split> {
         )));
     }
     let metadata = [
-        ("file.path", path.to_string_lossy().into_owned()),
+        (FILE_PATH, path.to_string_lossy().into_owned()),
         ("file.name", name_of(path)?),
     ];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value));

@@ -137,6 +137,7 @@ fn the_catalogue_and_the_dispatch_agree() {
 fn plan(sources: Vec<SourcePlan>, sinks: Vec<SinkPlan>) -> Plan {
     let mut plan = Plan {
         sources,
+        tables: vec![],
         nodes: vec![],
         sinks,
         options: PipelineOptions {

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind};
+use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind, Whole};
 use millstream_core::plan::{ConnectorConfig, SourcePlan};
 use millstream_core::source::{Source, Split, SplitReader};
 use millstream_core::{Error, Offset, Result, SplitId, Subject};
@@ -34,6 +34,7 @@ pub const KAFKA: ConnectorInfo = ConnectorInfo {
     is_source: true,
     is_sink: true,
     is_upsert: false,
+    whole: Whole::Never,
     needs_format: true,
     options: &[
         TOPIC_OPTION,
@@ -75,6 +76,7 @@ pub const HTTP: ConnectorInfo = ConnectorInfo {
     is_source: true,
     is_sink: false,
     is_upsert: false,
+    whole: Whole::Never,
     needs_format: true,
     options: &[
         TOPIC_OPTION,

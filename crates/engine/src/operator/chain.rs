@@ -4,11 +4,13 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMilliseco
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use millstream_core::plan::{Node, NodeInput, Operator, Plan, WindowSpec};
-use millstream_core::{Epoch, Error, NodeId, Result, SinkId, Watermark, types};
+use millstream_core::{Epoch, Error, NodeId, Result, SinkId, TableId, Watermark, types};
 use std::sync::Arc;
 
 use super::batch::Batch;
 use super::checker::Checker;
+use super::join::Indexed;
+use super::join::table::TableJoinOperator;
 use super::output::Output;
 use super::progress::NodeProgress;
 use super::stateful::{self, Barrier, StateBatch, Stateful};
@@ -46,6 +48,7 @@ enum Kind {
     AssignWindow(usize, Slicing),
     Union,
     Unnest(UnnestOperator),
+    TableJoin(TableJoinOperator),
     Stateful(Box<dyn Stateful>),
     Sink(SinkId),
 }
@@ -83,12 +86,22 @@ impl Chain {
             });
             let level = levels.max().unwrap_or(0);
             let inputs = plan.input_schemas(node);
+            let sides = match &node.operator {
+                Operator::Join(join) => Some(plan.join_schemas(node, join)),
+                _ => None,
+            };
             let name = format!("{} of node {}", name(node), node.id);
             nodes.push(ChainNode {
                 id: node.id,
                 inputs: node.inputs.clone(),
                 level,
-                kind: kind(node, &inputs)?,
+                kind: match (&node.operator, sides) {
+                    (Operator::Join(join), Some(sides)) if !node.operator.is_stateful() => {
+                        let schema = node.schema.clone();
+                        Kind::TableJoin(TableJoinOperator::new(join, sides, schema)?)
+                    }
+                    _ => kind(node, &inputs)?,
+                },
                 checkers: inputs
                     .into_iter()
                     .map(|input| Checker::new(name.clone(), input))
@@ -250,6 +263,27 @@ impl Chain {
         }
     }
 
+    /// The join with table `id`.
+    pub fn table_join(&mut self, id: TableId) -> Result<&mut TableJoinOperator> {
+        let mut joins = self
+            .nodes
+            .iter_mut()
+            .filter_map(|node| match &mut node.kind {
+                Kind::TableJoin(join) => Some(join),
+                _ => None,
+            });
+        let join = joins.find(|join| join.table() == id);
+        join.ok_or_else(|| Error::bug(format!("no join with table {id}")))
+    }
+
+    /// From now on rows meet these rows of tables.
+    pub fn set_tables(&mut self, tables: &[(TableId, Arc<Indexed>)]) -> Result<()> {
+        for (id, rows) in tables {
+            self.table_join(*id)?.set_rows(rows.clone());
+        }
+        Ok(())
+    }
+
     /// Bytes that operators remember.
     pub fn state_bytes(&self) -> usize {
         let operators = self.nodes.iter().map(|node| match &node.kind {
@@ -308,6 +342,7 @@ impl ChainNode {
                 batch.with_rows(rows_of(&self.schema, columns, batch.rows.num_rows())?)
             }
             Kind::Unnest(operator) => operator.unnest(batch)?,
+            Kind::TableJoin(operator) => operator.join(batch)?,
             Kind::Stateful(operator) => {
                 operator.on_batch(port, batch, output.late)?;
                 return Ok(None);
@@ -325,7 +360,7 @@ impl ChainNode {
 }
 
 /// Rows of these columns, also where there are none.
-pub(super) fn rows_of(
+pub(crate) fn rows_of(
     schema: &SchemaRef,
     columns: Vec<ArrayRef>,
     rows: usize,
@@ -384,9 +419,10 @@ fn kind(node: &Node, inputs: &[SchemaRef]) -> Result<Kind> {
         Operator::AssignWindow(WindowSpec { time_column, kind }) => {
             Kind::AssignWindow(*time_column, Slicing::new(kind))
         }
-        Operator::WindowAggregate(_) | Operator::WindowRank(_) | Operator::Over(_) => {
-            Kind::Stateful(stateful::open(node, inputs)?)
-        }
+        Operator::WindowAggregate(_)
+        | Operator::WindowRank(_)
+        | Operator::Over(_)
+        | Operator::Join(_) => Kind::Stateful(stateful::open(node, inputs)?),
         Operator::Union => Kind::Union,
         Operator::Unnest(unnest) => {
             Kind::Unnest(UnnestOperator::new(unnest, input, node.schema.clone())?)
@@ -405,6 +441,7 @@ fn name(node: &Node) -> &'static str {
         Operator::Unnest(_) => "unnest",
         Operator::WindowRank(_) => "window rank",
         Operator::Over(_) => "over",
+        Operator::Join(_) => "join",
         Operator::Sink(_) => "sink",
     }
 }

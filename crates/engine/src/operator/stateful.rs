@@ -10,10 +10,12 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use millstream_core::plan::{Node, Operator, WindowKind};
+use millstream_core::plan::{JoinOn, Node, Operator, WindowKind};
 use millstream_core::{Error, Result, Watermark};
 
 use super::batch::Batch;
+use super::join::interval::IntervalJoinOperator;
+use super::join::window::WindowJoinOperator;
 use super::late::LateRows;
 use super::over::OverOperator;
 use super::session_aggregate::SessionAggregateOperator;
@@ -122,6 +124,18 @@ pub fn open(node: &Node, inputs: &[SchemaRef]) -> Result<Box<dyn Stateful>> {
             node.schema.clone(),
         )?),
         Operator::Over(over) => Box::new(OverOperator::new(over, &inputs[0], node.schema.clone())?),
+        Operator::Join(join) => {
+            let [left, right] = inputs else {
+                return Err(Error::bug(format!("node {} has no two inputs", node.id)));
+            };
+            let sides = [left.clone(), right.clone()];
+            match join.on {
+                JoinOn::Interval { .. } => {
+                    Box::new(IntervalJoinOperator::new(join, sides, node.schema.clone())?)
+                }
+                _ => Box::new(WindowJoinOperator::new(join, sides, node.schema.clone())?),
+            }
+        }
         _ => return Err(Error::bug(format!("node {} keeps no state", node.id))),
     })
 }

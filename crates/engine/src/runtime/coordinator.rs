@@ -18,6 +18,7 @@ use super::progress::{
 };
 use super::recovery::{Recovered, open_splits};
 use super::shard::{EpochOutput, Request, Shard, ShardSplit, SplitReport};
+use super::tables::Tables;
 use crate::checkpoint::compaction::{compact, drop_expired};
 use crate::checkpoint::{
     CheckpointStore, Manifest, SegmentRef, SinkProgress, SourceProgress, StateRows,
@@ -46,6 +47,7 @@ pub struct Coordinator<P> {
     rewrite_state: bool,
     levels: usize,
     memory: Arc<MemoryBudget>,
+    tables: Tables,
     discovered_at: Duration,
     /// Splits that a shard has, whether or not a manifest names them yet.
     opened: BTreeSet<(SourceId, SplitId)>,
@@ -76,6 +78,7 @@ impl<P: ShardPool> Coordinator<P> {
             nodes: NodeProgress::new(&config.plan),
             rewrite_state: recovered.rewrite_state,
             memory: recovered.memory,
+            tables: recovered.tables,
             discovered_at,
             opened,
             status,
@@ -101,6 +104,7 @@ impl<P: ShardPool> Coordinator<P> {
     /// One epoch, if anything changed since the last. Whether there was one.
     pub fn run_epoch(&mut self) -> Result<bool> {
         self.discover()?;
+        self.refresh_tables()?;
         let epoch = self.protocol.begin()?;
         let started = self.config.env.monotonic();
         let reports = pool::barrier(&mut self.pool)?;
@@ -286,6 +290,17 @@ impl<P: ShardPool> Coordinator<P> {
                 let committed = sink.commit(context, epoch, &progress.staged);
                 committed.map_err(|error| error.context(format!("sink `{}`", context.sink)))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Hands tables that have changed to the shards.
+    fn refresh_tables(&mut self) -> Result<()> {
+        let loaded = self.tables.refresh(&self.config)?;
+        if !loaded.is_empty() {
+            self.memory.set_shared(self.tables.bytes());
+            let requests = (0..self.pool.shards()).map(|_| Request::Tables(loaded.clone()));
+            self.pool.call(requests.collect())?;
         }
         Ok(())
     }

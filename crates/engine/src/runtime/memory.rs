@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug)]
 pub struct MemoryBudget {
     shards: Vec<AtomicUsize>,
+    shared: AtomicUsize,
     bytes_max: usize,
 }
 
@@ -14,8 +15,14 @@ impl MemoryBudget {
     pub fn new(shards: usize, bytes_max: usize) -> Self {
         Self {
             shards: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            shared: AtomicUsize::new(0),
             bytes_max,
         }
+    }
+
+    /// Says what is held for all shards together.
+    pub fn set_shared(&self, bytes: usize) {
+        self.shared.store(bytes, Ordering::Relaxed);
     }
 
     /// Number of shards.
@@ -30,7 +37,8 @@ impl MemoryBudget {
 
     /// What all shards hold.
     pub fn used(&self) -> usize {
-        self.shards.iter().map(|s| s.load(Ordering::Relaxed)).sum()
+        let of_shards = self.shards.iter().map(|s| s.load(Ordering::Relaxed));
+        of_shards.sum::<usize>() + self.shared.load(Ordering::Relaxed)
     }
 
     /// Whether reading has to stop.

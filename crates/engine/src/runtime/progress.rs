@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_core::plan::{Operator, Plan, SinkRole, SourcePlan};
+use millstream_core::plan::{JoinOn, Operator, Plan, SinkRole, SourcePlan};
 use millstream_core::source::Source;
 use millstream_core::{SplitId, Watermark};
 
@@ -113,6 +113,11 @@ fn describe(plan: &Plan, operator: &Operator) -> String {
             format!("aggregate {calls} by window and {keys} keys")
         }
         Operator::Union => "union".into(),
+        Operator::Join(join) => match join.on {
+            JoinOn::Table(id) => format!("join {}", plan.tables[id.index()].source.table),
+            JoinOn::Window { .. } => "join windows".into(),
+            JoinOn::Interval { .. } => "join intervals".into(),
+        },
         Operator::Unnest(unnest) => format!("unnest {}", unnest.array),
         Operator::WindowRank(rank) => format!("rank to {} by window", rank.ranks.1),
         Operator::Over(over) => match over.calls.len() {

@@ -14,6 +14,7 @@ use super::alignment::Alignment;
 use super::config::JobConfig;
 use super::memory::MemoryBudget;
 use super::shard::{EndedReader, Shard, ShardSplit};
+use super::tables::Tables;
 use super::way_back::{check_sinks, with_way_back};
 use crate::checkpoint::{
     CheckpointStore, Manifest, SegmentRef, SourceCounters, SourceProgress, StateRows,
@@ -42,6 +43,8 @@ pub struct Recovered {
     pub rewrite_state: bool,
     /// The budget that the shards share.
     pub memory: Arc<MemoryBudget>,
+    /// The tables that joins hold.
+    pub tables: Tables,
 }
 
 /// Opens the job.
@@ -71,6 +74,11 @@ pub fn open(config: &JobConfig) -> Result<Recovered> {
     }
     let memory = Arc::new(MemoryBudget::new(config.shards(), config.memory_bytes_max));
     let mut shards = open_shards(config, &sinks, &memory)?;
+    let (tables, loaded) = Tables::open(config)?;
+    memory.set_shared(tables.bytes());
+    for shard in &mut shards {
+        shard.chain.set_tables(&loaded)?;
+    }
     let sources: Result<Vec<_>> = plan
         .sources
         .iter()
@@ -107,6 +115,7 @@ pub fn open(config: &JobConfig) -> Result<Recovered> {
         manifest,
         rewrite_state,
         memory,
+        tables,
     })
 }
 

@@ -11,6 +11,7 @@ use millstream_core::{Epoch, Offset, Result, SinkId, SourceId, SplitId, Watermar
 
 use super::alignment::Alignment;
 use super::memory::MemoryBudget;
+use super::tables::Loaded;
 use crate::checkpoint::SourceCounters;
 use crate::operator::batch::Origin;
 use crate::operator::chain::NodeCounters;
@@ -100,6 +101,8 @@ pub enum Progress {
 pub enum Request {
     /// Read these splits too.
     Add(Vec<ShardSplit>),
+    /// Between epochs: from now on rows meet these rows of tables.
+    Tables(Loaded),
     /// Stop reading and say how far you are.
     Barrier,
     /// Close complete windows of a level (see [`Chain::close`]).
@@ -281,6 +284,10 @@ impl Shard {
         match request {
             Request::Add(splits) => {
                 self.splits.extend(splits);
+                Ok(Reply::Done)
+            }
+            Request::Tables(tables) => {
+                self.chain.set_tables(&tables)?;
                 Ok(Reply::Done)
             }
             Request::Barrier => Ok(Reply::Splits(self.report())),

@@ -134,7 +134,7 @@ impl Loop {
                 Request::Barrier => standing = true,
                 Request::Finish(_) | Request::Resume => standing = false,
                 Request::Add(_) => self.ended = false,
-                Request::Close(..) | Request::Fire(..) => {}
+                Request::Close(..) | Request::Fire(..) | Request::Tables(_) => {}
             }
             let reply = match &self.failed {
                 Some(error) => Err(error.clone()),

@@ -219,6 +219,7 @@ pub fn plan() -> Plan {
     };
     Plan {
         sources: vec![source()],
+        tables: vec![],
         nodes: vec![
             node(
                 0,

@@ -3,11 +3,13 @@
 //! A topic never ends, yet a case must be able to say `end`. So sources say that they are bounded,
 //! and from then on a reader that has nothing to read has ended.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow::datatypes::SchemaRef;
 use millstream_core::connector::Connectors;
+use millstream_core::memory::MemorySource;
 use millstream_core::plan::{SinkPlan, SourcePlan};
 use millstream_core::sink::Sink;
 use millstream_core::source::{Decoder, Read, ReadLimit, Source, Split, SplitReader};
@@ -28,21 +30,85 @@ impl EndOfInput {
     }
 }
 
+/// Files of lines by path, that a test puts in place. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Files(Arc<Mutex<BTreeMap<String, Vec<String>>>>);
+
+impl Files {
+    /// Puts a file in place.
+    pub fn put(&self, path: &str, lines: &[String]) {
+        self.lock().insert(path.to_owned(), lines.to_vec());
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.lock().contains_key(path)
+    }
+
+    fn lines(&self, path: &str) -> Vec<String> {
+        self.lock().get(path).cloned().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<String>>> {
+        self.0.lock().expect("no panic while locked")
+    }
+}
+
+/// One of [`Files`].
+struct SimFile {
+    files: Files,
+    path: String,
+}
+
+impl SimFile {
+    fn memory(&self) -> MemorySource {
+        let lines = self.files.lines(&self.path);
+        MemorySource::new([(&*self.path, lines.iter().map(String::as_str).collect())])
+    }
+}
+
+impl Source for SimFile {
+    fn splits(&self) -> Result<Vec<Split>> {
+        self.memory().splits()
+    }
+
+    fn open(&self, split: &SplitId, from: Option<Offset>) -> Result<Box<dyn SplitReader>> {
+        self.memory().open(split, from)
+    }
+
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
+    fn version(&self) -> Result<Option<String>> {
+        Ok(Some(self.files.lines(&self.path).join("\n")))
+    }
+}
+
 /// Connectors whose sources end when [`EndOfInput`] says so.
 pub struct SimConnectors<C> {
     inner: C,
     end: EndOfInput,
+    files: Files,
 }
 
 impl<C: Connectors> SimConnectors<C> {
-    /// Over `inner`.
-    pub fn new(inner: C, end: EndOfInput) -> Self {
-        Self { inner, end }
+    /// Over `inner`; tables whose path is one of `files` read that.
+    pub fn new(inner: C, end: EndOfInput, files: Files) -> Self {
+        Self { inner, end, files }
     }
 }
 
 impl<C: Connectors> Connectors for SimConnectors<C> {
     fn source(&self, plan: &SourcePlan) -> Result<Box<dyn Source>> {
+        if let Some(path) = plan
+            .connector
+            .get("path")
+            .filter(|path| self.files.has(path))
+        {
+            let files = self.files.clone();
+            let path = path.to_owned();
+            return Ok(Box::new(SimFile { files, path }));
+        }
         let inner = self.inner.source(plan)?;
         let end = self.end.clone();
         Ok(Box::new(SimSource { inner, end }))
@@ -75,6 +141,10 @@ impl Source for SimSource {
 
     fn is_bounded(&self) -> bool {
         true
+    }
+
+    fn version(&self) -> Result<Option<String>> {
+        self.inner.version()
     }
 }
 

@@ -18,6 +18,7 @@ use millstream_connectors::CATALOG;
 use millstream_core::plan::Plan;
 
 use super::answer::{difference, normalised_rows};
+use super::connectors::Files;
 use super::script::{Action, Case, Expected, Script};
 use super::world::{Setup, World};
 
@@ -92,7 +93,7 @@ impl<'a> Run<'a> {
     fn case(&mut self, case: &Case) {
         let plan = plan(self.name, &case.sql);
         if let Some((line, fragment)) = case.refusal() {
-            return self.refusal(line, fragment, plan);
+            return self.refusal((line, fragment), plan, case.files());
         }
         let plan = match plan {
             Ok(plan) => plan,
@@ -115,7 +116,7 @@ impl<'a> Run<'a> {
         first: Option<&[Vec<String>]>,
     ) -> Vec<Vec<String>> {
         let mut answers = vec![];
-        let mut world = match World::open(plan.clone(), setup) {
+        let mut world = match World::open_with(plan.clone(), setup, case.files()) {
             Ok(world) => world,
             Err(error) => {
                 self.note(
@@ -155,9 +156,14 @@ impl<'a> Run<'a> {
         answers
     }
 
-    fn refusal(&mut self, line: usize, fragment: &str, plan: Result<Arc<Plan>, String>) {
+    fn refusal(
+        &mut self,
+        (line, fragment): (usize, &str),
+        plan: Result<Arc<Plan>, String>,
+        files: Files,
+    ) {
         let opened = plan.and_then(|plan| {
-            let world = World::open(plan, SETUPS[0]);
+            let world = World::open_with(plan, SETUPS[0], files);
             world.map(|_| ()).map_err(|error| format!("{error:#}"))
         });
         match opened {
@@ -210,6 +216,18 @@ fn replaced(text: &str, replacements: &[Replacement]) -> String {
 }
 
 impl Case {
+    /// The files that are there before the first other step.
+    fn files(&self) -> Files {
+        let files = Files::default();
+        for step in &self.steps {
+            let Action::File { path, lines } = &step.action else {
+                break;
+            };
+            files.put(path, lines);
+        }
+        files
+    }
+
     /// The line and text of `error`, if the pipeline must be refused.
     fn refusal(&self) -> Option<(usize, &str)> {
         self.steps.iter().find_map(|step| match &step.action {

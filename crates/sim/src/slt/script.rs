@@ -54,6 +54,13 @@ pub enum Action {
         /// The records' bytes.
         records: Vec<Vec<u8>>,
     },
+    /// Puts a file in place, or another in its place, that `filesystem` tables read.
+    File {
+        /// Its path.
+        path: String,
+        /// Its lines.
+        lines: Vec<String>,
+    },
     /// Reads everything that is there.
     Poll,
     /// Commits an epoch.
@@ -98,6 +105,7 @@ pub struct Expected {
 const DIRECTIVES: &[&str] = &[
     "pipeline",
     "input",
+    "file",
     "poll",
     "checkpoint",
     "advance",
@@ -225,6 +233,10 @@ impl<'a> Parser<'a> {
                 Action::Advance(duration_ms(&text)?)
             }
             ["input", topic, options @ ..] => self.input(topic, options)?,
+            ["file", path] => Action::File {
+                path: (*path).to_owned(),
+                lines: self.until_blank().into_iter().map(str::to_owned).collect(),
+            },
             ["query", options @ ..] => self.query(options)?,
             ["counters", table] => Action::Counters {
                 table: (*table).to_owned(),

@@ -27,7 +27,7 @@ use millstream_engine::status::SourceStatus;
 use millstream_engine::{JobConfig, StepJob};
 
 use super::answer;
-use super::connectors::{EndOfInput, SimConnectors};
+use super::connectors::{EndOfInput, Files, SimConnectors};
 use super::query::select;
 use super::script::Action;
 use crate::env::SimEnv;
@@ -53,6 +53,7 @@ pub struct World {
     plan: Arc<Plan>,
     env: Arc<SimEnv>,
     end: EndOfInput,
+    files: Files,
     storage: FaultyStorage,
     is_ended: bool,
     /// `None` only if it could not start.
@@ -68,11 +69,17 @@ struct Running {
 impl World {
     /// Starts `plan` on empty storage.
     pub fn open(plan: Arc<Plan>, setup: Setup) -> Result<Self> {
+        Self::open_with(plan, setup, Files::default())
+    }
+
+    /// The same with files that are there from the start.
+    pub fn open_with(plan: Arc<Plan>, setup: Setup, files: Files) -> Result<Self> {
         let mut world = Self {
             setup,
             plan,
             env: Arc::new(SimEnv::new(1)),
             end: EndOfInput::default(),
+            files,
             storage: FaultyStorage::new(MemoryStorage::default()),
             is_ended: false,
             running: None,
@@ -153,6 +160,7 @@ impl World {
                 let topics = &self.running().topics;
                 topics.append(topic, Some(*partition), &records)?;
             }
+            Action::File { path, lines } => self.files.put(path, lines),
             Action::Poll => self.poll_all()?,
             Action::Checkpoint => self.settle()?,
             Action::Advance(ms) => {
@@ -196,7 +204,7 @@ impl World {
         let topics = TopicLog::open(storage.clone(), env.clone(), TopicLogConfig::default())?;
         let tables = HotTables::open(storage.clone())?;
         let embedded = Embedded::new(storage.clone(), topics.clone(), tables.clone(), env.clone());
-        let connectors = SimConnectors::new(embedded, self.end.clone());
+        let connectors = SimConnectors::new(embedded, self.end.clone(), self.files.clone());
         let job = StepJob::open(JobConfig {
             plan: self.plan.clone(),
             parallelism: self.setup.parallelism,

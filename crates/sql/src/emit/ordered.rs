@@ -38,7 +38,7 @@ impl Kept<'_> {
     }
 }
 
-impl Emitter {
+impl Emitter<'_> {
     /// The columns of `needed` that are the input's, then whatever is added.
     fn kept<'a>(&self, emitted: &'a Emitted, (needed, fields): Columns<'_>) -> Kept<'a> {
         let mut kept = Kept {

@@ -266,6 +266,11 @@ fn arithmetic_expr(
     ))
 }
 
+/// `left = right` with both converted to what they have in common.
+pub(crate) fn equal(left: Expr, right: Expr, place: Place) -> Result<Expr> {
+    compare_exprs(BinaryOp::Equal, left, right, place)
+}
+
 /// `left op right` with both converted to what they have in common.
 pub(super) fn compare_exprs(op: BinaryOp, left: Expr, right: Expr, place: Place) -> Result<Expr> {
     let common = match is_constant_text(&left) {

@@ -10,6 +10,7 @@ use crate::diagnostic::{Fault, Place, Result};
 use crate::expr::ExprBinder;
 use crate::expr::aggregate::is_aggregate;
 use crate::expr::over::{OVER, Overs};
+use crate::query::subquery::{conjuncts, subquery};
 use crate::query::{Bound, QueryBinder};
 use crate::rel::natural_name;
 use crate::scope::{Role, Scope, ScopeColumn};
@@ -37,13 +38,7 @@ impl QueryBinder<'_> {
     pub(super) fn bind_select(&self, select: &ast::Select) -> Result<Bound> {
         let place = select.select_token.0.span.start;
         refuse_clauses(select, place)?;
-        let mut input = self.bind_from(&select.from, place)?;
-        if let Some(predicate) = &select.selection {
-            let mut binder = ExprBinder::scalar(&input.scope, self.dialect, "WHERE");
-            binder.start = place;
-            let predicate = binder.condition(predicate)?;
-            input.rel = input.rel.filter(predicate);
-        }
+        let input = self.bind_input(select, place)?;
         let grouped = match &select.group_by {
             GroupByExpr::All(_) => {
                 return Err(Fault::unsupported(place, "`GROUP BY ALL` is"));
@@ -71,6 +66,29 @@ impl QueryBinder<'_> {
             );
         }
         self.bind_projection(input, &items, &select.named_window)
+    }
+
+    /// Binds FROM and WHERE.
+    fn bind_input(&self, select: &ast::Select, place: Place) -> Result<Bound> {
+        let all: Vec<&ast::Expr> = select.selection.iter().flat_map(conjuncts).collect();
+        let mut left = all.clone();
+        let mut input = self.bind_from(&select.from, place, &mut left)?;
+        let is_whole = left.len() == all.len() && !all.iter().any(|it| subquery(it).is_some());
+        let predicates = match (&select.selection, is_whole) {
+            (Some(predicate), true) => vec![predicate],
+            _ => left,
+        };
+        for predicate in predicates {
+            if let Some(subquery) = subquery(predicate) {
+                input = self.bind_subquery(input, &subquery)?;
+                continue;
+            }
+            let mut binder = ExprBinder::scalar(&input.scope, self.dialect, "WHERE");
+            binder.start = place;
+            let predicate = binder.condition(predicate)?;
+            input.rel = input.rel.filter(predicate);
+        }
+        Ok(input)
     }
 
     fn bind_projection(

@@ -38,6 +38,12 @@ fn of_rel(rel: &Rel) -> (usize, usize) {
         Step::Project(input, exprs) => (input, deepest(exprs.iter())),
         Step::Window(input, _) => (input, 0),
         Step::Unnest(input, spec) => (input, of_expr(&spec.array)),
+        Step::Join(left, right, spec) => {
+            let (left, right) = (of_rel(left), of_rel(right));
+            let keys = spec.keys.iter().flat_map(|(left, right)| [left, right]);
+            let own = deepest(keys.chain(&spec.condition));
+            return (left.0.max(right.0) + 1, own.max(left.1).max(right.1));
+        }
         Step::Union(inputs) => {
             let depths = inputs.iter().map(of_rel);
             let deeper = |a: (usize, usize), b: (usize, usize)| (a.0.max(b.0), a.1.max(b.1));

@@ -158,6 +158,10 @@ impl Rel {
         }
         match &self.step {
             Step::Scan(_) => Ok(()),
+            Step::Join(left, right, _) => {
+                left.check_bounded(has_ttl)?;
+                right.check_bounded(has_ttl)
+            }
             Step::Union(inputs) => {
                 let mut inputs = inputs.iter();
                 inputs.try_for_each(|input| input.check_bounded(has_ttl))

@@ -1,0 +1,122 @@
+//! Joins as steps.
+
+use arrow::datatypes::DataType;
+use millstream_core::expr::Expr;
+use millstream_core::plan::{JoinKind, WindowSpec};
+
+use super::{Rel, Step, unused_name};
+
+/// How rows of two inputs become one.
+#[derive(Debug, Clone)]
+pub(crate) struct JoinSpec {
+    /// Which rows come out.
+    pub kind: JoinKind,
+    /// Pairs that are equal, over the left and over the right.
+    pub keys: Vec<(Expr, Expr)>,
+    /// Over the columns of both.
+    pub condition: Option<Expr>,
+    /// How long rows wait for each other.
+    pub on: JoinOn,
+}
+
+/// How long rows wait for each other.
+#[derive(Debug, Clone)]
+pub(crate) enum JoinOn {
+    /// The right side is a table that is held in memory.
+    Table {
+        /// Whether it is read again when it has changed.
+        is_refreshed: bool,
+    },
+    /// Start and end of the window on both sides.
+    Window {
+        /// Columns of the left.
+        left: [usize; 2],
+        /// Columns of the right.
+        right: [usize; 2],
+    },
+    /// right time - left time is within bounds.
+    Interval {
+        /// Column of the left.
+        left: usize,
+        /// Column of the right.
+        right: usize,
+        /// Least difference.
+        lower_ms: i64,
+        /// Greatest difference.
+        upper_ms: i64,
+    },
+}
+
+impl Rel {
+    /// Puts rows of `self` and `right` side by side. Columns: those of the left, then those of the
+    /// right, if they come out at all.
+    #[must_use]
+    pub fn join(self, right: Self, spec: JoinSpec) -> Self {
+        let mut fields = self.fields.clone();
+        if spec.kind.has_right() {
+            add_fields(&mut fields, &right.fields);
+        }
+        Self {
+            step: Step::Join(Box::new(self), Box::new(right), spec),
+            fields,
+        }
+    }
+
+    /// What the step is made over.
+    pub fn inputs(&self) -> Vec<&Self> {
+        match &self.step {
+            Step::Scan(_) => vec![],
+            Step::Union(inputs) => inputs.iter().collect(),
+            Step::Join(left, right, _) => vec![left, right],
+            Step::Filter(input, _)
+            | Step::Project(input, _)
+            | Step::Window(input, _)
+            | Step::Aggregate(input, _)
+            | Step::Unnest(input, _)
+            | Step::Rank(input, _)
+            | Step::Over(input, _) => vec![input],
+        }
+    }
+
+    /// The columns of both sides of a join, each with a name of its own.
+    pub fn both_fields(left: &Self, right: &Self) -> Vec<(String, DataType)> {
+        let mut fields = left.fields.clone();
+        add_fields(&mut fields, &right.fields);
+        fields
+    }
+
+    /// The window that made `column`, if its time is there already: a column that is carried up would
+    /// move those after it.
+    pub(super) fn window_in_place(&self, column: usize) -> Option<WindowSpec> {
+        let mut carried = self.clone();
+        let window = (column < self.fields.len()).then(|| carried.window_of(column))??;
+        (carried.fields.len() == self.fields.len()).then_some(window)
+    }
+
+    /// The window that made `column` of a join.
+    pub(super) fn window_of_join(left: &Self, right: &Self, column: usize) -> Option<WindowSpec> {
+        let width = left.fields.len();
+        match column.checked_sub(width) {
+            None => left.window_in_place(column),
+            Some(column) => {
+                let mut window = right.window_in_place(column)?;
+                window.time_column += width;
+                Some(window)
+            }
+        }
+    }
+}
+
+impl JoinSpec {
+    /// Whether a condition on what comes out can be a condition on the left rows.
+    pub fn passes_left(&self) -> bool {
+        !self.kind.keeps_right()
+    }
+}
+
+fn add_fields(fields: &mut Vec<(String, DataType)>, more: &[(String, DataType)]) {
+    for (name, data_type) in more {
+        let name = unused_name(name, fields);
+        fields.push((name, data_type.clone()));
+    }
+}
