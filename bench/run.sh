@@ -33,18 +33,19 @@ if [ ! -x "$binary" ]; then
   exit 1
 fi
 
-# Made once; the name says what is in it.
-input=$dir/clicks-$events
-if [ ! -d "$input" ]; then
-  mkdir -p "$input.part"
-  for seed in 1 2; do
-    "$binary" generate clicks --count $((events / 2)) --seed $seed --late-fraction 0.001 \
-      --to "$input.part/part-$seed.jsonl"
-  done
-  mv "$input.part" "$input"
-fi
-# Read once, so that the first run does not wait for the disk alone.
-cat "$input"/* > /dev/null
+# The folder of events spread over so many users: made once; the name says what is in it.
+clicks_of() {
+  local input=$dir/clicks-$events-$1
+  if [ ! -d "$input" ]; then
+    mkdir -p "$input.part"
+    for seed in 1 2; do
+      "$binary" generate clicks --count $((events / 2)) --seed $seed --late-fraction 0.001 \
+        --users "$1" --to "$input.part/part-$seed.jsonl" >&2
+    done
+    mv "$input.part" "$input"
+  fi
+  echo "$input"
+}
 
 # The number of a key in one line of flat JSON.
 field() { sed -E "s/.*\"$2\": *([0-9.eE+-]+).*/\1/" <<< "$1"; }
@@ -54,6 +55,11 @@ results=$dir/results.json
 row="%-16s %4s %12s %9s %9s %18s %10s\n"
 printf "$row" pipeline run events wall_s cpu_s events_per_cpu_s peak_MiB
 for pipeline in "${pipelines[@]}"; do
+  users=100000
+  [ "$pipeline" = sessions ] && users=1000000
+  input=$(clicks_of $users)
+  # Read once, so that the first run does not wait for the disk alone.
+  cat "$input"/* > /dev/null
   for run in $(seq "$runs"); do
     data=$dir/data
     rm -rf "$data"

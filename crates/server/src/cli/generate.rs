@@ -78,6 +78,9 @@ pub struct ClicksArguments {
     /// Share of records that cannot be decoded, 0 to 1
     #[arg(long, value_name = "F", default_value_t = 0.0, value_parser = fraction)]
     pub bad_fraction: f64,
+    /// How many users they are spread over
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub users: Option<u64>,
     /// How far events are out of order: 3s
     #[arg(long, value_name = "D", value_parser = duration)]
     pub out_of_order: Option<Duration>,
@@ -184,6 +187,9 @@ fn options(arguments: &ClicksArguments, now_ms: i64) -> ClickOptions {
     };
     if let Some(out_of_order) = arguments.out_of_order {
         options.out_of_order_ms = u64::try_from(out_of_order.as_millis()).unwrap_or(u64::MAX);
+    }
+    if let Some(users) = arguments.users {
+        options.users = users;
     }
     if let Some(rate) = arguments.rate {
         options.start_ms = now_ms;
