@@ -50,6 +50,7 @@ clicks_of() {
 # The number of a key in one line of flat JSON.
 field() { sed -E "s/.*\"$2\": *([0-9.eE+-]+).*/\1/" <<< "$1"; }
 
+mkdir -p "$dir"
 results=$dir/results.json
 : > "$results"
 row="%-16s %4s %12s %9s %9s %18s %10s\n"
