@@ -6,7 +6,8 @@
 //! several windows, its owner keeps it until the last of them has fired ([`Sliding`]).
 //!
 //! INVARIANT: a window is emitted once: it closes at the first barrier whose watermark has passed
-//! its end, and rows for it that come later are late (see [`Origin::is_late`]).
+//! its end, and rows for it that come later are late (see [`Slicing::open_end`]). With an allowed lateness
+//! it takes rows in for longer, and what they change is emitted again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -124,13 +124,14 @@ fn a_table_that_lost_rows_is_noticed_and_computed_again() {
     for _ in 0..2 {
         let ran = run(folder.path(), &RUN);
         ran.check(1, "error: sink `totals`: `tables/default.totals/parts/");
-        // An epoch at the very start has no rows, and so nothing that it misses.
-        let offers = [
-            "no older checkpoint is sound: ",
-            "the newest sound checkpoint is epoch 1: ",
-        ];
-        let offered = offers.iter().any(|offer| ran.stderr.contains(offer));
-        assert!(offered, "{}", ran.stderr);
+        // An epoch at the very start has no rows, and so nothing that it misses: it can be offered.
+        if !ran
+            .stderr
+            .contains("the newest sound checkpoint is epoch 1: ")
+        {
+            ran.check(1, "no older checkpoint is sound: ");
+            ran.check(1, "give the pipeline another name");
+        }
     }
     let arguments = [&RUN[..], &["--set", "pipeline.name=again"]].concat();
     run(folder.path(), &arguments).check_ok();
