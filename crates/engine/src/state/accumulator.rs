@@ -52,6 +52,10 @@ pub trait Accumulator: Send {
     /// Adds states: row i belongs to `groups[i]`.
     fn merge(&mut self, state: &[ArrayRef], groups: &[u32]) -> Result<()>;
 
+    /// Rounds what is kept unrounded: states that are merged in from now on, sealed too, are added one
+    /// after the other.
+    fn seal(&mut self) {}
+
     /// Puts `changes` back, oldest first.
     fn restore(&mut self, state: &[ArrayRef], groups: &[u32]) -> Result<()>;
 

@@ -6,7 +6,8 @@
 //! aggregation do with one split (the local one hands over what it holds whenever a window ends), so
 //! with one split the result is Flink's to the last digit. With several it depends neither on how
 //! they are spread over shards nor on which is ahead. Results of windows come in no order and are
-//! summed exactly.
+//! summed exactly. The slices of a window that grows (CUMULATE) are each rounded once they are complete
+//! ([`Accumulator::seal`]) and added in their order, again as Flink does.
 //!
 //! One thing does show in the last digits: a restart with another parallelism in the middle of a
 //! run, because the run then goes on from zero in another shard.
@@ -26,6 +27,9 @@ use super::sum::Finish;
 
 /// In the place of a run: a part of an exact sum.
 const EXACT: u64 = 0;
+
+/// In the place of a run: what was rounded, in the order in which it is added.
+const SEALED: u64 = u64::MAX;
 
 /// See the module.
 pub struct FloatSum {
@@ -158,6 +162,20 @@ impl Accumulator for FloatSum {
         Ok(())
     }
 
+    fn seal(&mut self) {
+        for (sum, _) in self
+            .sums
+            .iter_mut()
+            .zip(&self.counts)
+            .filter(|(_, count)| **count > 0)
+        {
+            *sum = Sum {
+                first: (SEALED, sum.value()),
+                others: None,
+            };
+        }
+    }
+
     fn restore(&mut self, state: &[ArrayRef], groups: &[u32]) -> Result<()> {
         for group in groups {
             self.sums[*group as usize] = Sum::default();
@@ -220,6 +238,30 @@ mod tests {
             value(&sum),
             0.1 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1
         );
+    }
+
+    #[test]
+    fn sealed_slices_are_added_in_order() {
+        let slices = [[0.1; 3], [0.7; 3], [1e16, 3.3, -1e16]];
+        let rounded = slices.map(|terms| {
+            let mut sum = made();
+            add(&mut sum, 7, &terms);
+            value(&sum)
+        });
+        let mut window = made();
+        for terms in slices {
+            let mut slice = made();
+            add(&mut slice, 7, &terms[..2]);
+            add(&mut slice, 8, &terms[2..]);
+            slice.seal();
+            window.merge(&slice.state(&[0]).unwrap(), &[0]).unwrap();
+        }
+        let in_order = rounded[0] + rounded[1] + (1e16 + 3.3 - 1e16);
+        assert_eq!(value(&window), in_order);
+        let state = window.state(&[0]).unwrap();
+        let mut restored = made();
+        restored.restore(&state, &[0]).unwrap();
+        assert_eq!(value(&restored), in_order);
     }
 
     #[test]

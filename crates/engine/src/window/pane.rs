@@ -154,6 +154,11 @@ impl Pane {
         Ok(())
     }
 
+    /// Rounds sums: see [`Accumulator::seal`].
+    pub fn seal(&mut self) {
+        self.accumulators.iter_mut().for_each(|a| a.seal());
+    }
+
     /// The groups by the shard, of `shards`, that owns their key.
     pub fn groups_by_owner(&self, shards: usize) -> Vec<Vec<u32>> {
         let mut owners = vec![vec![]; shards];

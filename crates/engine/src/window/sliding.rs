@@ -12,6 +12,7 @@
 //! the groups that they are in are put out again for each of those windows.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use millstream_core::{EventTime, Result, Watermark};
@@ -202,8 +203,16 @@ impl Sliding {
         slices: Vec<ClosedWindow>,
         emit: &mut Emit<'_>,
     ) -> Result<()> {
+        let mut complete: BTreeMap<i64, Vec<Pane>> = BTreeMap::new();
         for (place, panes) in slices {
-            let longest = self.slicing.last_end(place.slice);
+            match complete.entry(place.slice) {
+                Entry::Vacant(entry) => _ = entry.insert(panes),
+                Entry::Occupied(mut entry) => merge(entry.get_mut(), &panes)?,
+            }
+        }
+        for (slice, mut panes) in complete {
+            panes.iter_mut().for_each(Pane::seal);
+            let longest = self.slicing.last_end(slice);
             self.kept.add(Place::single(longest), panes)?;
         }
         let longest = Place::single(self.slicing.last_end(end));
