@@ -1,7 +1,7 @@
 //! A pipeline as plain data: what `sql` makes and `engine` runs.
 //!
-//! A plan is a forest: each source feeds a tree of nodes, the leaves are sinks. Nodes stand in
-//! topological order; [`Node::inputs`] point back. Rows of a source have the columns of its
+//! A plan is a graph without circles: sources feed nodes, nodes feed one or several others, and what
+//! feeds nothing is a sink. Nodes stand in topological order; [`Node::inputs`] point back. Rows of a source have the columns of its
 //! [`RowShape`]: decoded, then metadata, then computed ones. Only columns that something reads are
 //! in the shape. `Display` is what EXPLAIN prints; [`Plan::fingerprint`] is a hash of that text.
 
@@ -17,7 +17,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::expr::{Expr, Joined, Literal};
 use crate::function::{self, Named};
-use crate::ids::{NodeId, SinkId, SourceId};
+use crate::ids::{NodeId, SinkId, SourceId, TableId};
 use crate::types::{sql_name, timestamp};
 
 pub use join::{Join, JoinKind, JoinOn, TablePlan, TableStep};
@@ -244,6 +244,17 @@ impl Operator {
         }
     }
 
+    /// The table in memory that it joins with.
+    pub fn table(&self) -> Option<TableId> {
+        match self {
+            Self::Join(Join {
+                on: JoinOn::Table(id),
+                ..
+            }) => Some(*id),
+            _ => None,
+        }
+    }
+
     /// How far behind the watermark of its input the rows can be that it puts out, in milliseconds.
     pub fn holds_back_ms(&self) -> i64 {
         match self {
@@ -309,7 +320,7 @@ pub struct WindowAggregate {
     pub aggregates: Vec<AggregateCall>,
     /// Whether GROUPING or GROUPING_ID is asked for.
     pub grouping_id: bool,
-    /// Name of the sink that the query writes to: `late_for` of rows that come late.
+    /// Names of the sinks that its rows go to: `late_for` of rows that come late.
     pub query: String,
     /// How long after its end a window takes rows in and is put out again, in milliseconds.
     pub allowed_lateness_ms: i64,

@@ -61,6 +61,7 @@ files![
     session_groups,
     session_late,
     session_restarts,
+    shared_steps,
     statement_set,
     table_joins,
     tumble_count,

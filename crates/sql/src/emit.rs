@@ -2,11 +2,13 @@
 //!
 //! First every query says which columns of which table it needs, then each table becomes a source
 //! with those columns, then the steps become nodes over them. A step that only passes columns on
-//! becomes no node: [`Emitted::columns`] says where its columns are.
-
-mod ordered;
+//! becomes no node: [`Emitted::columns`] says where its columns are. Steps that are equal become one
+//! node, whichever queries they are of: see `share`, and `merge` for aggregates.
 
 mod join;
+mod merge;
+mod ordered;
+mod share;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,8 +28,10 @@ use crate::lateness;
 use crate::rel::{GroupBy, JoinOn, Rel, Step, UnnestSpec, natural_name};
 use crate::settings::Settings;
 use crate::sinks::Sinks;
+use share::Shared;
 
 /// A bound query and where its rows go.
+#[derive(Clone)]
 pub(crate) struct Query {
     /// Its steps; with a sink, the columns are the sink's.
     pub rel: Rel,
@@ -50,6 +54,7 @@ pub(crate) fn plan(
     for query in queries {
         query.rel.check_bounded(ttl_ms.is_some())?;
     }
+    let queries = &merge::merged(queries);
     let mut needs = Needs::default();
     for query in queries {
         refuse_bare_sessions(&query.rel, &all(&query.rel), query.place)?;
@@ -93,6 +98,7 @@ pub(crate) fn plan(
             emitter.push(input, Operator::Sink(sink), schema);
         }
     }
+    emitter.shared.name(&mut emitter.nodes);
     let mut plan = Plan {
         sources: emitter.sources,
         tables: emitter.tables,
@@ -329,6 +335,7 @@ struct Emitter<'a> {
     tables: Vec<TablePlan>,
     sources: Vec<SourcePlan>,
     nodes: Vec<Node>,
+    shared: Shared,
     /// For each table its source and where its columns are.
     positions: BTreeMap<usize, (SourceId, Vec<Option<usize>>)>,
     /// Name of the query that is emitted.
@@ -374,6 +381,7 @@ impl<'a> Emitter<'a> {
             tables: vec![],
             sources: vec![],
             nodes: vec![],
+            shared: Shared::default(),
             positions: BTreeMap::new(),
             query: String::new(),
             ttl_ms,
@@ -390,6 +398,14 @@ impl<'a> Emitter<'a> {
         operator: Operator,
         schema: SchemaRef,
     ) -> NodeInput {
+        let step = (&*inputs, &operator, &*schema);
+        if let Some(id) = self.shared.find(step, &self.tables, &self.query) {
+            if let Some(table) = operator.table() {
+                // It was made for this join, which is not needed.
+                self.tables.truncate(table.index());
+            }
+            return NodeInput::Node(id);
+        }
         let id = NodeId(index(self.nodes.len()));
         self.nodes.push(Node {
             id,
@@ -637,7 +653,7 @@ impl<'a> Emitter<'a> {
             grouping_sets: group_by.sets.clone(),
             aggregates: calls.collect(),
             grouping_id: group_by.grouping_id,
-            query: self.query.clone(),
+            query: String::new(),
             allowed_lateness_ms: 0,
         };
         let input = match inputs.all_columns() {

@@ -6,7 +6,8 @@
 //! script    statement by statement: tables, views, settings, queries
 //!   table   columns, computed columns, watermark; options: what the connector takes
 //!   query   FROM, WHERE, GROUP BY, SELECT to Rel, expressions to typed Expr
-//! emit      all queries of the script to one Plan: shared sources with the columns that are read
+//! emit      all queries of the script to one Plan: shared sources with the columns that are read,
+//!           equal steps once
 //! fields    of ROW columns only the fields that are read
 //! sinks     result tables, late events, dead letters
 //! ```

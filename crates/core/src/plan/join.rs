@@ -20,7 +20,7 @@ pub struct Join {
     pub condition: Option<Expr>,
     /// How long rows wait for each other.
     pub on: JoinOn,
-    /// Name of the sink that the query writes to: `late_for` of rows that come late.
+    /// Names of the sinks that its rows go to: `late_for` of rows that come late.
     pub query: String,
 }
 

@@ -35,7 +35,7 @@ pub struct WindowRank {
     pub ranks: (u64, u64),
     /// Whether the rank is put out.
     pub number: bool,
-    /// Name of the sink that the query writes to: `late_for` of rows that come late.
+    /// Names of the sinks that its rows go to: `late_for` of rows that come late.
     pub query: String,
 }
 
@@ -54,7 +54,7 @@ pub struct OverAggregate {
     pub calls: Vec<OverCall>,
     /// `table.exec.state.ttl`: rows so much older than the current one are forgotten.
     pub ttl_ms: Option<i64>,
-    /// Name of the sink that the query writes to: `late_for` of rows that come late.
+    /// Names of the sinks that its rows go to: `late_for` of rows that come late.
     pub query: String,
 }
 

@@ -25,7 +25,7 @@ pub struct LateRows {
 pub struct LateRow {
     /// Row of the source batch.
     pub row: u32,
-    /// The query that dropped it.
+    /// The query, or queries with commas between, that dropped it.
     pub query: Arc<str>,
     /// Start of the window that it missed.
     pub window_start: EventTime,
@@ -51,9 +51,18 @@ impl LateRows {
         self.rows.is_empty()
     }
 
-    /// Takes them all.
+    /// Takes them all, each once for a query and window: of several steps of a query each tells.
     pub fn take(&mut self) -> Vec<LateRow> {
-        std::mem::take(&mut self.rows)
+        let mut rows = std::mem::take(&mut self.rows);
+        // PERF: one step tells in the order of rows, so nothing has to be looked up.
+        if !rows.is_sorted_by_key(|late| late.row) {
+            let mut told = BTreeSet::new();
+            rows.retain(|late| {
+                let window = (late.window_start, late.window_end);
+                told.insert((late.row, window, late.query.clone()))
+            });
+        }
+        rows
     }
 }
 

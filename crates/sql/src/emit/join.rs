@@ -109,7 +109,7 @@ impl Emitter<'_> {
                 .as_ref()
                 .map(|it| over(it, &both, &both_schema)),
             on,
-            query: self.query.clone(),
+            query: String::new(),
         };
         let out: BTreeSet<usize> = both.range(..fields.len()).copied().collect();
         let mut columns = vec![None; fields.len()];

@@ -109,7 +109,7 @@ impl Emitter<'_> {
             latest: by.is_latest(),
             ranks: (by.ranks.0, by.ranks.1.expect("checked before")),
             number: needed.contains(&number),
-            query: self.query.clone(),
+            query: String::new(),
         };
         let appended = match rank.number {
             true => vec![(number, fields[number].clone())],
@@ -161,7 +161,7 @@ impl Emitter<'_> {
             order,
             calls: planned,
             ttl_ms: self.ttl_ms.filter(|_| !by.calls.is_empty()),
-            query: self.query.clone(),
+            query: String::new(),
         };
         self.push_kept(kept, appended, Operator::Over(over))
     }

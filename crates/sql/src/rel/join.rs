@@ -78,6 +78,22 @@ impl Rel {
         }
     }
 
+    /// The same, to be changed.
+    pub fn inputs_mut(&mut self) -> Vec<&mut Self> {
+        match &mut self.step {
+            Step::Scan(_) => vec![],
+            Step::Union(inputs) => inputs.iter_mut().collect(),
+            Step::Join(left, right, _) => vec![left, right],
+            Step::Filter(input, _)
+            | Step::Project(input, _)
+            | Step::Window(input, _)
+            | Step::Aggregate(input, _)
+            | Step::Unnest(input, _)
+            | Step::Rank(input, _)
+            | Step::Over(input, _) => vec![input],
+        }
+    }
+
     /// The columns of both sides of a join, each with a name of its own.
     pub fn both_fields(left: &Self, right: &Self) -> Vec<(String, DataType)> {
         let mut fields = left.fields.clone();
