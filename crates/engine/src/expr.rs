@@ -25,7 +25,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use millstream_core::expr::Expr;
 use millstream_core::{Error, Result};
 
-pub(crate) use cast::{text_writer, write_float};
+pub(crate) use cast::text_writer;
 
 use crate::function::from_datafusion;
 

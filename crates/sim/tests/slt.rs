@@ -23,6 +23,8 @@ macro_rules! files {
 }
 
 files![
+    aggregates_composite,
+    aggregates_json,
     aggregates_ordered,
     aggregates_statistics,
     allowed_lateness,

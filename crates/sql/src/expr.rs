@@ -6,6 +6,7 @@
 pub(crate) mod aggregate;
 mod call;
 pub(crate) mod collection;
+pub(crate) mod composite;
 mod json;
 pub(crate) mod literal;
 pub(crate) mod native_function;
@@ -299,16 +300,29 @@ impl<'a> ExprBinder<'a> {
         })
     }
 
+    /// Binds a call of an aggregate function of any kind, if `name` is one.
+    fn bind_any_aggregate(
+        &mut self,
+        name: &str,
+        function: &ast::Function,
+        place: Place,
+    ) -> Result<Option<Expr>> {
+        if aggregate::is_aggregate(name) {
+            return self.bind_aggregate(name, function, place).map(Some);
+        }
+        if composite::NAMES.contains(&name) {
+            return self.bind_composite(name, function, place).map(Some);
+        }
+        self.bind_native_aggregate(name, function, place)
+    }
+
     fn bind_function(&mut self, function: &ast::Function) -> Result<Expr> {
         let place = function.name.span().start;
         let name = call::name(function)?;
         if let Some(over) = &function.over {
             return self.bind_over(&name, function, over);
         }
-        if aggregate::is_aggregate(&name) {
-            return self.bind_aggregate(&name, function, place);
-        }
-        if let Some(bound) = self.bind_native_aggregate(&name, function, place)? {
+        if let Some(bound) = self.bind_any_aggregate(&name, function, place)? {
             return Ok(bound);
         }
         if function.filter.is_some() {

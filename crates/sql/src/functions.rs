@@ -300,6 +300,7 @@ pub(crate) const SPECIAL: &[&str] = &[
     "JSON_QUERY",
     "JSON_OBJECT",
     "JSON_ARRAY",
+    "JSON",
     "CAST",
     "TRY_CAST",
 ];
@@ -322,8 +323,6 @@ const UNSTABLE: &[&str] = &[
 
 /// Flink's functions that are not there yet.
 const LATER: &[&str] = &[
-    "JSON_OBJECTAGG",
-    "JSON_ARRAYAGG",
     "ROW_NUMBER",
     "RANK",
     "DENSE_RANK",
@@ -350,7 +349,6 @@ const LATER: &[&str] = &[
     "SESSION_ROWTIME",
     "GROUP_ID",
     "CURRENT_DATABASE",
-    "JSON",
     "PARSE_JSON",
     "TRY_PARSE_JSON",
 ];
@@ -374,6 +372,7 @@ pub(crate) fn is_known(name: &str) -> bool {
     let lists = [SPECIAL, UNSTABLE, LATER, crate::expr::collection::NAMES];
     find(name).is_some()
         || crate::expr::aggregate::is_aggregate(name)
+        || crate::expr::composite::NAMES.contains(&name)
         || lists.iter().any(|list| list.contains(&name))
         || matches!(name, "TUMBLE" | "HOP" | "SESSION" | "CUMULATE")
 }
@@ -396,6 +395,7 @@ pub(crate) fn unknown(name: &str, made: &[String], place: Place) -> Fault {
     let aggregates = crate::expr::aggregate::NAMES.iter().map(|(name, _)| *name);
     let names = names
         .chain(aggregates)
+        .chain(crate::expr::composite::NAMES.iter().copied())
         .chain(made.iter().map(String::as_str));
     let known: Vec<&str> = names.chain(SPECIAL.iter().copied()).collect();
     let fault = Fault::at(place, format!("unknown function `{name}`"));

@@ -28,7 +28,7 @@ use millstream_core::{Error, Result};
 
 use crate::function::Kernel;
 
-pub(crate) use to_text::{write_float, writer as text_writer};
+pub(crate) use to_text::writer as text_writer;
 
 /// The kernel that casts its only argument; with `safe`, what does not fit is null.
 ///

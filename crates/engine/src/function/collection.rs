@@ -66,7 +66,13 @@ pub(super) fn functions() -> Vec<Function> {
         plain("ARRAY_MAX", (&[Any], 1, 1), element, |a| extreme(a, true)),
         plain("ARRAY_MIN", (&[Any], 1, 1), element, |a| extreme(a, false)),
         plain("ARRAY_JOIN", (&[Any, Text], 2, 3), R::Text, join),
-        plain("ELEMENT", (&[Any], 1, 1), element, sole_element),
+        plain("ELEMENT", (&[Any], 1, 1), element, |a| {
+            sole_element(a, "ELEMENT")
+        }),
+        // Of the values that an aggregate has gathered.
+        plain("SINGLE_VALUE", (&[Any], 1, 1), element, |a| {
+            sole_element(a, "SINGLE_VALUE")
+        }),
         plain(
             "MAP_KEYS",
             (&[Any], 1, 1),
@@ -361,12 +367,12 @@ fn extreme(args: &Args<'_>, greatest: bool) -> Result<ArrayRef> {
 }
 
 /// `ELEMENT(array)`: its only element; null if it is empty.
-fn sole_element(args: &Args<'_>) -> Result<ArrayRef> {
+fn sole_element(args: &Args<'_>, name: &str) -> Result<ArrayRef> {
     element_of(args, |_, elements| match elements.as_slice() {
         [] => Ok(None),
         [only] => Ok(Some(*only)),
         more => {
-            let message = format!("`ELEMENT`: found {} elements, expected one", more.len());
+            let message = format!("`{name}`: found {} values, expected one", more.len());
             Err(Error::invalid(message))
         }
     })

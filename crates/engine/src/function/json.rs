@@ -5,6 +5,7 @@
 //! said by ON ERROR and ON EMPTY.
 
 mod construct;
+mod parse;
 mod path;
 mod query;
 mod value;
@@ -28,6 +29,7 @@ pub(super) fn functions() -> Vec<Function> {
         plain("IS_JSON", (&[Text], 2, 2), Returns::Boolean, is_json),
         plain("JSON_QUOTE", (&[Text], 1, 1), Returns::Text, quote),
         plain("JSON_UNQUOTE", (&[Text], 1, 1), Returns::Text, unquote),
+        plain("JSON", (&[Text], 1, 1), Returns::Text, json),
         prepared("JSON_LENGTH", (&[Text], 1, 2), Returns::Int, length),
     ];
     functions.extend(query::functions());
@@ -82,6 +84,27 @@ fn quote(args: &Args<'_>) -> Result<ArrayRef> {
     }))
 }
 
+/// `JSON(text)`: the JSON that a text is, for JSON_OBJECT and JSON_ARRAY; null for an empty text.
+fn json(args: &Args<'_>) -> Result<ArrayRef> {
+    let input = args.texts(0)?;
+    let mut failed = None;
+    let result = build_texts(args.rows, |row, out| {
+        let text = input.get(row)?;
+        if text.trim().is_empty() {
+            return None;
+        }
+        match Json::parse(text) {
+            Some(value) => value.write(out),
+            None => {
+                let shown: String = text.chars().take(60).collect();
+                failed = Some(Error::invalid(format!("`JSON`: `{shown}` is not JSON")));
+            }
+        }
+        Some(())
+    });
+    failed.map_or(Ok(result), Err)
+}
+
 /// The text that a JSON string stands for; anything else as it is.
 fn unquote(args: &Args<'_>) -> Result<ArrayRef> {
     let input = args.texts(0)?;
@@ -99,7 +122,8 @@ fn unquote(args: &Args<'_>) -> Result<ArrayRef> {
     }))
 }
 
-/// `JSON_LENGTH(json[, path])`: how many elements or keys; 1 for a scalar; null if there is nothing.
+/// `JSON_LENGTH(json[, path])`: how many elements or keys; 1 for a scalar; null if there is nothing. A
+/// path that may find several values must find one.
 fn length(call: &Call<'_>) -> Result<Kernel> {
     let path = match call.constants.len() {
         1 => None,
@@ -113,7 +137,15 @@ fn length(call: &Call<'_>) -> Result<Kernel> {
                 Some(path) => path.find(&whole).ok()?,
                 None => whole,
             };
-            i32::try_from(found.len()).ok()
+            let is_list = path.as_ref().is_some_and(|path| !path.is_definite());
+            let length = match found {
+                Json::Array(matches) if is_list => match matches.as_slice() {
+                    [only] => only.len(),
+                    _ => return None,
+                },
+                found => found.len(),
+            };
+            i32::try_from(length).ok()
         }))
     }))
 }

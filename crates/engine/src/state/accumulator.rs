@@ -187,6 +187,7 @@ fn distinct_matters(function: AggregateFunction) -> bool {
             | F::StddevPop
             | F::StddevSamp
             | F::Percentile
+            | F::Native
     )
 }
 

@@ -6,10 +6,12 @@ use sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
     ObjectName, UnaryOperator, Value, ValueWithSpan,
 };
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Span, Token};
 
 use super::FlinkDialect;
+use crate::diagnostic::Fault;
 use crate::parser::data_type::parse_plain;
 use crate::parser::{found, word};
 
@@ -31,6 +33,8 @@ impl FlinkDialect {
                 "JSON_QUERY" => Self::parse_query,
                 "JSON_OBJECT" => Self::parse_object,
                 "JSON_ARRAY" => Self::parse_array,
+                "JSON_OBJECTAGG" => Self::parse_object_entry,
+                "JSON_ARRAYAGG" => Self::parse_array_element,
                 _ => return None,
             };
         let name = parser.next_token();
@@ -38,9 +42,34 @@ impl FlinkDialect {
             parser.expect_token(&Token::LParen)?;
             let args = parse(self, parser)?;
             parser.expect_token(&Token::RParen)?;
-            Ok(call(&word(&name), name.span, args))
+            let mut call = call(&word(&name), name.span, args);
+            if word(&name).ends_with("AGG") {
+                self.parse_filter(parser, &mut call)?;
+            }
+            Ok(call)
         };
         Some(call(parser))
+    }
+
+    /// `FILTER (WHERE …)` after an aggregate function. OVER is refused, as in Flink.
+    fn parse_filter(&self, parser: &mut Parser, call: &mut Expr) -> Parsed<()> {
+        if parser.parse_keyword(Keyword::FILTER) {
+            parser.expect_token(&Token::LParen)?;
+            parser.expect_keyword_is(Keyword::WHERE)?;
+            let condition = parser.parse_expr()?;
+            parser.expect_token(&Token::RParen)?;
+            if let Expr::Function(function) = call {
+                function.filter = Some(Box::new(condition));
+            }
+        }
+        let token = parser.peek_token();
+        match word(&token).as_str() {
+            "OVER" => {
+                let what = "a JSON aggregate with OVER is";
+                Err(self.hide(Fault::unsupported(token.span, what)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Parses `MAP[key, value, …]`.
@@ -108,7 +137,8 @@ impl FlinkDialect {
         Err(self.hide(found(&token, &expected.join(", "))))
     }
 
-    /// `behaviour ON EMPTY` and `behaviour ON ERROR`, each at most once; a default beside them.
+    /// `behaviour ON EMPTY` and `behaviour ON ERROR` in any order, each at most once; a default beside
+    /// them.
     fn parse_behaviours(
         &self,
         parser: &mut Parser,
@@ -132,8 +162,8 @@ impl FlinkDialect {
             let token = parser.peek_token();
             let moment = self.parse_one_of(parser, &["EMPTY", "ERROR"])?;
             let index = usize::from(moment == "ERROR");
-            if std::mem::replace(&mut given[index], true) || (index == 0 && given[1]) {
-                let expected = "ON EMPTY before ON ERROR, each once";
+            if std::mem::replace(&mut given[index], true) {
+                let expected = "ON EMPTY and ON ERROR once each";
                 return Err(self.hide(found(&token, expected)));
             }
             behaviours[index] = (behaviour, default);
@@ -155,12 +185,7 @@ impl FlinkDialect {
     /// `json, path, onEmpty, onError, defaultOnEmpty, defaultOnError, type`: the type by its number.
     fn parse_value(&self, parser: &mut Parser) -> Parsed<Vec<Expr>> {
         let mut args = self.parse_path(parser)?;
-        let mut number = String::new();
-        if word(&parser.peek_token()) == "RETURNING" {
-            parser.next_token();
-            let data_type = parse_plain(parser).map_err(|fault| self.hide(fault))?;
-            number = self.keep_type(data_type);
-        }
+        let number = self.parse_returning(parser)?;
         let [empty, error] = self.parse_behaviours(parser, &["NULL", "ERROR", "DEFAULT"])?;
         args.extend([
             text(&empty.0),
@@ -172,14 +197,21 @@ impl FlinkDialect {
         Ok(args)
     }
 
+    /// The number of the type after RETURNING; empty without one.
+    fn parse_returning(&self, parser: &mut Parser) -> Parsed<String> {
+        if word(&parser.peek_token()) != "RETURNING" {
+            return Ok(String::new());
+        }
+        parser.next_token();
+        let data_type = parse_plain(parser).map_err(|fault| self.hide(fault))?;
+        Ok(self.keep_type(data_type))
+    }
+
+    /// `json, path, wrapper, onEmpty, onError, type`: the type by its number.
     fn parse_query(&self, parser: &mut Parser) -> Parsed<Vec<Expr>> {
         let mut args = self.parse_path(parser)?;
-        let token = parser.peek_token();
-        let wrapper = match word(&token).as_str() {
-            "RETURNING" => {
-                let message = "`RETURNING` of `JSON_QUERY` is";
-                return Err(self.hide(crate::diagnostic::Fault::unsupported(token.span, message)));
-            }
+        let number = self.parse_returning(parser)?;
+        let wrapper = match word(&parser.peek_token()).as_str() {
             "WITHOUT" => {
                 parser.next_token();
                 "WITHOUT"
@@ -210,7 +242,7 @@ impl FlinkDialect {
         } else {
             wrapper
         };
-        args.extend([text(wrapper), text(&empty.0), text(&error.0)]);
+        args.extend([wrapper, &empty.0, &error.0, &number].map(text));
         Ok(args)
     }
 
@@ -248,6 +280,28 @@ impl FlinkDialect {
         }
         args.insert(0, self.parse_on_null(parser, "n")?);
         Ok(args)
+    }
+
+    /// `onNull, key, value` of JSON_OBJECTAGG.
+    fn parse_object_entry(&self, parser: &mut Parser) -> Parsed<Vec<Expr>> {
+        let [first, second] = parser.peek_tokens_with_location::<2>();
+        let begins = match &second.token {
+            Token::Word(_) => word(&second) != "VALUE",
+            other => matches!(other, Token::SingleQuotedString(_)),
+        };
+        if word(&first) == "KEY" && begins {
+            parser.next_token();
+        }
+        let key = parser.parse_expr()?;
+        self.parse_one_of(parser, &["VALUE"])?;
+        let value = parser.parse_expr()?;
+        Ok(vec![self.parse_on_null(parser, "n")?, key, value])
+    }
+
+    /// `onNull, value` of JSON_ARRAYAGG.
+    fn parse_array_element(&self, parser: &mut Parser) -> Parsed<Vec<Expr>> {
+        let value = parser.parse_expr()?;
+        Ok(vec![self.parse_on_null(parser, "a")?, value])
     }
 
     /// `onNull, value, …`

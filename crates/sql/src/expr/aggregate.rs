@@ -16,6 +16,7 @@ use sqlparser::ast::{
 };
 
 use crate::diagnostic::{Fault, Place, Result};
+use crate::expr::composite::counted_rows;
 use crate::expr::{ExprBinder, call};
 use crate::functions::{Argument, check_count};
 use crate::scope::Role;
@@ -147,7 +148,14 @@ impl ExprBinder<'_> {
         let arguments = self.aggregate_arguments(name, call, place)?;
         let filter = self.aggregate_filter(call)?;
         let mut distinct = arguments.distinct;
+        if distinct && function == AggregateFunction::LastValue {
+            let argument = arguments.bound.into_iter().next().expect("counted");
+            return self.bind_last_distinct(argument, filter);
+        }
         let (argument, parameters) = match function {
+            AggregateFunction::Count if arguments.bound.len() > 1 => {
+                (Some(counted_rows(arguments.bound, place)?), vec![])
+            }
             AggregateFunction::ListAgg => list_parameters(arguments.bound)?,
             AggregateFunction::Percentile => self.percentages(arguments, place)?,
             AggregateFunction::ArrayAgg => {
@@ -165,9 +173,6 @@ impl ExprBinder<'_> {
         let constant = |expr: &Expr| matches!(&expr.kind, ExprKind::Literal(literal) if *literal != Literal::Null);
         let counts_rows = function == AggregateFunction::Count && !distinct;
         let argument = argument.filter(|expr| !(counts_rows && constant(expr)));
-        if distinct && function == AggregateFunction::LastValue {
-            return Err(Fault::unsupported(place, "`LAST_VALUE(DISTINCT …)` is"));
-        }
         distinct &= !comes_out_the_same(function);
         let bound = BoundAggregate {
             function,
@@ -202,7 +207,8 @@ impl ExprBinder<'_> {
         Ok((argument, filter, distinct))
     }
 
-    fn check_aggregates(&self, name: &str, place: Place) -> Result<()> {
+    /// Refuses aggregate functions where there can be none.
+    pub(super) fn check_aggregates(&self, name: &str, place: Place) -> Result<()> {
         match self.aggregates {
             Some(_) => Ok(()),
             None => {
@@ -212,14 +218,15 @@ impl ExprBinder<'_> {
         }
     }
 
-    fn aggregate_filter(&self, call: &ast::Function) -> Result<Option<Expr>> {
+    /// FILTER of a call.
+    pub(super) fn aggregate_filter(&self, call: &ast::Function) -> Result<Option<Expr>> {
         let filter = call.filter.as_deref();
         let bind = |filter| self.inner("FILTER").condition(filter);
         filter.map(bind).transpose()
     }
 
     /// A binder for what stands inside an aggregate call.
-    fn inner(&self, clause: &'static str) -> ExprBinder<'_> {
+    pub(super) fn inner(&self, clause: &'static str) -> ExprBinder<'_> {
         let mut binder = ExprBinder::scalar(self.scope, self.dialect, clause);
         binder.start = self.start;
         binder
@@ -239,6 +246,7 @@ impl ExprBinder<'_> {
         let count = match name {
             "LISTAGG" => (1, 2),
             "PERCENTILE" => (2, 3),
+            "COUNT" if distinct => (1, usize::MAX),
             _ => (1, 1),
         };
         check_count(name, place, list.args.len(), count)?;
@@ -506,7 +514,10 @@ fn result_type(
     let comparable = is_comparable(found) && !is_interval;
     match function {
         _ if *found == DataType::Null => Err(wrong("a typed value")),
-        F::Count if is_comparable(found) => Ok(DataType::Int64),
+        // Of several values it counts rows of them.
+        F::Count if is_comparable(found) || matches!(found, DataType::Struct(_)) => {
+            Ok(DataType::Int64)
+        }
         F::ApproxCountDistinct if comparable => Ok(DataType::Int64),
         F::Sum if is_number(found) => Ok(sum_type(found)),
         F::Avg | F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp if is_number(found) => {
@@ -527,7 +538,7 @@ fn result_type(
 }
 
 /// Whether it is or holds a MAP, which has no order to store it by.
-fn has_map(data_type: &DataType) -> bool {
+pub(super) fn has_map(data_type: &DataType) -> bool {
     match data_type {
         DataType::Map(..) => true,
         DataType::List(item) => has_map(item.data_type()),

@@ -2,13 +2,14 @@
 
 use arrow::datatypes::DataType;
 use millstream_core::expr::{Expr, ExprKind, Literal};
-use millstream_core::types::sql_name;
+use millstream_core::types::{array, sql_name};
 use sqlparser::ast;
 
 use crate::diagnostic::{Fault, Place, Result};
 use crate::dialect::json::IS_JSON;
 use crate::expr::ExprBinder;
-use crate::functions::Argument;
+use crate::expr::call::{arguments, name};
+use crate::functions::{Argument, check_count};
 use crate::types::{convert, converts_implicitly};
 
 impl ExprBinder<'_> {
@@ -21,22 +22,29 @@ impl ExprBinder<'_> {
     ) -> Result<Option<Expr>> {
         if !matches!(
             name,
-            IS_JSON | "JSON_EXISTS" | "JSON_QUERY" | "JSON_VALUE" | "JSON_OBJECT" | "JSON_ARRAY"
+            IS_JSON
+                | "JSON"
+                | "JSON_EXISTS"
+                | "JSON_QUERY"
+                | "JSON_VALUE"
+                | "JSON_OBJECT"
+                | "JSON_ARRAY"
         ) {
             return Ok(None);
         }
-        let mut args = self.bind_arguments(args)?;
-        if !matches!(name, "JSON_OBJECT" | "JSON_ARRAY") {
-            let shown = if name == IS_JSON { "IS JSON" } else { name };
-            let json = &mut args[0];
-            let found = &json.expr.data_type;
-            if !matches!(found, DataType::Utf8 | DataType::Null) {
-                let found = sql_name(found);
-                let message = format!("argument 1 of `{shown}`: found {found}, expected STRING");
-                return Err(Fault::at(json.place, message).help("JSON is text here"));
-            }
-            json.expr = convert(json.expr.clone(), &DataType::Utf8);
+        if name == "JSON" {
+            let message = "`JSON` outside of JSON_OBJECT and JSON_ARRAY";
+            let fault = Fault::at(place, message);
+            return Err(fault.help("the text is JSON already"));
         }
+        if let "JSON_OBJECT" | "JSON_ARRAY" = name {
+            let args = self.bind_json_values(args)?;
+            let step = if name == "JSON_OBJECT" { 2 } else { 1 };
+            return construct(name, args, step).map(Some);
+        }
+        let mut args = self.bind_arguments(args)?;
+        let shown = if name == IS_JSON { "IS JSON" } else { name };
+        args[0].expr = json_text(&args[0], shown)?;
         let call = |name: &str, args: Vec<Argument>, data_type: DataType| {
             let args = args.into_iter().map(|arg| arg.expr).collect();
             Expr::call(name, args, data_type)
@@ -47,14 +55,54 @@ impl ExprBinder<'_> {
                 check_path(&args[1], name)?;
                 call(name, args, DataType::Boolean)
             }
-            "JSON_QUERY" => {
-                check_path(&args[1], name)?;
-                call(name, args, DataType::Utf8)
-            }
-            "JSON_VALUE" => self.bind_json_value(args, place)?,
-            "JSON_OBJECT" => construct(name, args, 2)?,
-            _ => construct(name, args, 1)?,
+            "JSON_QUERY" => self.bind_json_query(args, place)?,
+            _ => self.bind_json_value(args, place)?,
         }))
+    }
+
+    /// Arguments of JSON_OBJECT and JSON_ARRAY, among which `JSON(text)` may be.
+    fn bind_json_values(&mut self, args: &[&ast::Expr]) -> Result<Vec<Argument>> {
+        let mut bound = vec![];
+        for arg in args {
+            let place = self.place(arg);
+            let raw = match arg {
+                ast::Expr::Function(function) if name(function)? == "JSON" => {
+                    arguments(function, "JSON")?
+                }
+                _ => {
+                    bound.extend(self.bind_arguments(&[arg])?);
+                    continue;
+                }
+            };
+            check_count("JSON", place, raw.len(), (1, 1))?;
+            let text = json_text(&self.bind_arguments(&raw)?[0], "JSON")?;
+            let expr = Expr::call("JSON", vec![text], DataType::Utf8);
+            bound.push(Argument { expr, place });
+        }
+        Ok(bound)
+    }
+
+    fn bind_json_query(&mut self, mut args: Vec<Argument>, place: Place) -> Result<Expr> {
+        let number = args.pop().expect("the parser gives the type");
+        check_path(&args[1], "JSON_QUERY")?;
+        let number = constant(&number.expr).unwrap_or_default();
+        let data_type = match number.is_empty() {
+            true => DataType::Utf8,
+            false => self.dialect.kept_type(number).expect("the parser kept it"),
+        };
+        let is_array = data_type == array(DataType::Utf8);
+        if data_type != DataType::Utf8 && !is_array {
+            let found = sql_name(&data_type);
+            let fault = Fault::unsupported(place, format!("`JSON_QUERY … RETURNING {found}` is"));
+            return Err(fault.help("use STRING or ARRAY<STRING>"));
+        }
+        let is_object = |arg: &Argument| constant(&arg.expr) == Some("EMPTY OBJECT");
+        if is_array && args[3..].iter().any(is_object) {
+            let message = "`EMPTY OBJECT` of a JSON_QUERY that returns ARRAY<STRING>";
+            return Err(Fault::at(place, message).help("use EMPTY ARRAY, NULL or ERROR"));
+        }
+        let args = args.into_iter().map(|arg| arg.expr).collect();
+        Ok(Expr::call("JSON_QUERY", args, data_type))
     }
 
     fn bind_json_value(&mut self, mut args: Vec<Argument>, place: Place) -> Result<Expr> {
@@ -98,6 +146,17 @@ fn constant(expr: &Expr) -> Option<&str> {
     }
 }
 
+/// The argument as JSON text.
+fn json_text(json: &Argument, name: &str) -> Result<Expr> {
+    let found = &json.expr.data_type;
+    if matches!(found, DataType::Utf8 | DataType::Null) {
+        return Ok(convert(json.expr.clone(), &DataType::Utf8));
+    }
+    let found = sql_name(found);
+    let message = format!("argument 1 of `{name}`: found {found}, expected STRING");
+    Err(Fault::at(json.place, message).help("JSON is text here"))
+}
+
 /// The engine compiles the path; here only what it is.
 fn check_path(path: &Argument, name: &str) -> Result<()> {
     let text = constant(&path.expr).ok_or_else(|| {
@@ -116,7 +175,7 @@ fn check_path(path: &Argument, name: &str) -> Result<()> {
 }
 
 /// `JSON_OBJECT` (keys and values) or `JSON_ARRAY`: a letter for each value says whether it is JSON
-/// already, as results of JSON_OBJECT and JSON_ARRAY are.
+/// already, as results of JSON_OBJECT, JSON_ARRAY and JSON are.
 fn construct(name: &str, args: Vec<Argument>, step: usize) -> Result<Expr> {
     let mut args = args.into_iter();
     let on_null = args.next().expect("the parser gives the clause").expr;
@@ -137,7 +196,7 @@ fn construct(name: &str, args: Vec<Argument>, step: usize) -> Result<Expr> {
         }
         let is_json = match &expr.kind {
             ExprKind::Call { function, .. } => {
-                matches!(function.as_str(), "JSON_OBJECT" | "JSON_ARRAY")
+                matches!(function.as_str(), "JSON_OBJECT" | "JSON_ARRAY" | "JSON")
             }
             _ => false,
         };

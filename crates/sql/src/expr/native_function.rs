@@ -82,12 +82,6 @@ impl ExprBinder<'_> {
             Some(wanted) => converted(&argument, &wanted, &format!("`{name}`"))?,
             None => argument.expr,
         };
-        if distinct {
-            return Err(Fault::unsupported(
-                place,
-                format!("`{name}(DISTINCT …)` is"),
-            ));
-        }
         let data_type = function.function.return_type(&argument.data_type);
         let data_type =
             data_type.map_err(|error| Fault::at(place, format!("`{name}`: {error}")))?;
@@ -97,7 +91,7 @@ impl ExprBinder<'_> {
             argument: Some(argument),
             parameters: vec![],
             filter,
-            distinct: false,
+            distinct,
             data_type,
         };
         Ok(Some(self.put_aside(bound)))

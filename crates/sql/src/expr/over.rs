@@ -12,9 +12,9 @@ use sqlparser::ast::{
 };
 
 use crate::diagnostic::{Fault, Place, Result};
-use crate::expr::aggregate::{Aggregates, BoundAggregate, is_aggregate};
+use crate::expr::aggregate::{Aggregates, BoundAggregate, CALLS, is_aggregate};
 use crate::expr::literal::interval_ms;
-use crate::expr::{ExprBinder, call};
+use crate::expr::{ExprBinder, call, composite};
 use crate::functions::check_count;
 use crate::rel::{BoundOver, OverBy, RankBy, Rel, SortBy};
 use crate::scope::Role;
@@ -95,6 +95,17 @@ impl Overs {
     }
 }
 
+/// Puts `column` in the place of the call in what stands around it.
+fn put(shape: &mut Expr, column: &Expr) {
+    if shape.as_column() == Some(CALLS) {
+        *shape = column.clone();
+        return;
+    }
+    for child in shape.children_mut() {
+        put(child, column);
+    }
+}
+
 fn beside_rank(place: Place) -> Fault {
     let fault = Fault::unsupported(
         place,
@@ -135,6 +146,7 @@ impl ExprBinder<'_> {
             WindowType::NamedWindow(name) => named_window(&overs.named, name)?.clone(),
         };
         let window = self.bind_window(&spec, place)?;
+        let mut shape = None;
         let call = match name {
             "ROW_NUMBER" => return self.bind_row_number(function, window),
             "LAG" => self.bind_lag(function, place)?,
@@ -146,18 +158,15 @@ impl ExprBinder<'_> {
                     _ => fault,
                 });
             }
-            _ if is_aggregate(name) => {
+            _ if self.is_any_aggregate(name) => {
                 let frame = self.bind_frame(window.frame.as_ref(), place)?;
                 let mut aggregates = Aggregates::default();
                 let mut inner = ExprBinder::scalar(self.scope, self.dialect, self.clause);
                 inner.start = self.start;
                 inner.aggregates = Some(&mut aggregates);
-                inner.bind_aggregate(name, function, place)?;
+                shape = inner.bind_any_aggregate(name, function, place)?;
                 let call = aggregates.calls.pop().expect("the call just bound");
                 BoundOver::Aggregate(frame, call)
-            }
-            _ if self.dialect.native.aggregate(name).is_some() => {
-                return Err(Fault::unsupported(place, format!("`{name}` with OVER is")));
             }
             _ => {
                 let message = format!("`{name}` with OVER, expected an aggregate function");
@@ -169,7 +178,20 @@ impl ExprBinder<'_> {
             return Err(fault.help("ORDER BY the event time, ascending"));
         }
         let overs = self.over.as_mut().expect("checked above");
-        overs.push(call, window)
+        let column = overs.push(call, window)?;
+        Ok(match shape {
+            Some(mut shape) => {
+                put(&mut shape, &column);
+                shape
+            }
+            None => column,
+        })
+    }
+
+    fn is_any_aggregate(&self, name: &str) -> bool {
+        is_aggregate(name)
+            || composite::NAMES.contains(&name)
+            || self.dialect.native.aggregate(name).is_some()
     }
 
     fn is_time(&self, expr: &Expr) -> bool {

@@ -21,8 +21,8 @@ INSERT INTO words SELECT STDDEV_POP(page) FROM minutes GROUP BY window_start, wi
 INSERT INTO words SELECT COLLECT(tags) FROM minutes GROUP BY window_start, window_end;
 -- case: the last of maps
 INSERT INTO words SELECT LAST_VALUE(labels) FROM minutes GROUP BY window_start, window_end;
--- case: the last of distinct
-INSERT INTO words SELECT LAST_VALUE(DISTINCT page) FROM minutes GROUP BY window_start, window_end;
+-- case: the single value of maps
+INSERT INTO words SELECT CAST(CARDINALITY(SINGLE_VALUE(labels)) AS STRING) FROM minutes GROUP BY window_start, window_end;
 -- case: nulls of a sum
 INSERT INTO words SELECT SUM(n) IGNORE NULLS FROM minutes GROUP BY window_start, window_end;
 -- case: nulls inside of a sum
@@ -37,3 +37,13 @@ INSERT INTO words SELECT STDEV_POP(n) FROM minutes GROUP BY window_start, window
 INSERT INTO words SELECT FIRST_VALUE(page, n) FROM minutes GROUP BY window_start, window_end;
 -- case: nulls of a scalar
 INSERT INTO words SELECT UPPER(page) IGNORE NULLS FROM minutes GROUP BY window_start, window_end;
+-- case: a JSON aggregate over rows
+INSERT INTO words SELECT JSON_ARRAYAGG(page) OVER (PARTITION BY page ORDER BY event_time) FROM clicks;
+-- case: a key that is a number
+INSERT INTO words SELECT JSON_OBJECTAGG(n VALUE page) FROM minutes GROUP BY window_start, window_end;
+-- case: a JSON aggregate in a condition
+INSERT INTO words SELECT page FROM clicks WHERE JSON_ARRAYAGG(page) = '[]';
+-- case: counting arrays
+INSERT INTO words SELECT CAST(COUNT(DISTINCT page, tags) AS STRING) FROM minutes GROUP BY window_start, window_end;
+-- case: counting two columns
+INSERT INTO words SELECT CAST(COUNT(page, n) AS STRING) FROM minutes GROUP BY window_start, window_end;

@@ -11,8 +11,8 @@ INSERT INTO words SELECT page FROM clicks WHERE bytes IS JSON;
 INSERT INTO words SELECT JSON_VALUE(page, '$.a' RETURNING BIGINT) FROM clicks;
 -- case: a default of another type
 INSERT INTO words SELECT CAST(JSON_VALUE(page, '$.a' RETURNING INT DEFAULT 'x' ON EMPTY) AS STRING) FROM clicks;
--- case: behaviours in the wrong order
-INSERT INTO words SELECT JSON_VALUE(page, '$.a' NULL ON ERROR NULL ON EMPTY) FROM clicks;
+-- case: a behaviour twice
+INSERT INTO words SELECT JSON_VALUE(page, '$.a' NULL ON ERROR NULL ON ERROR) FROM clicks;
 -- case: an unknown behaviour
 INSERT INTO words SELECT JSON_QUERY(page, '$.a' TRUE ON ERROR) FROM clicks;
 -- case: a key from a column
@@ -20,7 +20,13 @@ INSERT INTO words SELECT JSON_OBJECT(page VALUE n) FROM clicks;
 -- case: a key without a value
 INSERT INTO words SELECT JSON_OBJECT('a', n) FROM clicks;
 -- case: returning rows of JSON
-INSERT INTO words SELECT JSON_QUERY(page, '$' RETURNING STRING) FROM clicks;
+INSERT INTO words SELECT JSON_QUERY(page, '$' RETURNING ROW<a INT>) FROM clicks;
+-- case: an object that is no array
+INSERT INTO words SELECT JSON_QUERY(page, '$' RETURNING ARRAY<STRING> EMPTY OBJECT ON ERROR)[1] FROM clicks;
+-- case: JSON on its own
+INSERT INTO words SELECT JSON(page) FROM clicks;
+-- case: JSON of a number
+INSERT INTO words SELECT JSON_ARRAY(JSON(n)) FROM clicks;
 -- case: decoding text
 INSERT INTO words SELECT DECODE(page, 'UTF-8') FROM clicks;
 -- case: digits of a double

@@ -94,8 +94,8 @@ INSERT INTO words SELECT page, GROUPING(user_id) FROM TABLE(TUMBLE(TABLE clicks,
 -- case: a set without the window
 INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY GROUPING SETS ((window_start, window_end, page), (page));
 -- case: an aggregate for later
-INSERT INTO words SELECT JSON_ARRAYAGG(page), COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end;
+INSERT INTO words SELECT GROUP_ID(), COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end;
 -- case: count of two columns
-INSERT INTO words SELECT page, COUNT(DISTINCT user_id, page) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
+INSERT INTO words SELECT page, COUNT(user_id, page) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page;
 -- case: window over window columns
 INSERT INTO words SELECT page, 1 FROM TABLE(TUMBLE((SELECT * FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE))), DESCRIPTOR(window_time), INTERVAL '5' MINUTES));

@@ -2,14 +2,17 @@
 //!
 //! `JSON_OBJECT(flags, key, value, …)` and `JSON_ARRAY(flags, value, …)`: the flags are a constant, a
 //! letter for each value, `j` where it is JSON already and `v` where not, then `n` if nulls are
-//! written and `a` if they are left out. Keys are sorted, as Flink does.
+//! written and `a` if they are left out. Keys are sorted, as Flink does, also those of a ROW or MAP.
+//!
+//! `JSON_OBJECTAGG(array of ROW<key, value>, 'n' or 'a')`, of entries that an aggregate has gathered:
+//! values are JSON already.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
 use millstream_core::{Error, Result};
 
 use super::super::text::plain;
-use super::value::write_quoted;
+use super::value::{java_order, write_quoted};
 use crate::function::args::{Args, build_texts};
 use crate::function::definition::{Function, Kind, Returns};
 
@@ -22,6 +25,12 @@ pub(super) fn functions() -> Vec<Function> {
         plain("JSON_STRING", (&[Any], 1, 1), Returns::Text, string),
         plain("JSON_OBJECT", (KINDS, 1, UNBOUNDED), Returns::Text, object),
         plain("JSON_ARRAY", (KINDS, 1, UNBOUNDED), Returns::Text, array),
+        plain(
+            "JSON_OBJECTAGG",
+            (&[Any, Text], 2, 2),
+            Returns::Text,
+            entries,
+        ),
     ]
 }
 
@@ -69,8 +78,10 @@ fn value_writer(array: &ArrayRef) -> Result<Writer<'_>> {
         DataType::Struct(fields) => {
             let columns = array.as_struct().columns();
             let writers = columns.iter().map(writer).collect::<Result<Vec<_>>>()?;
+            let mut order: Vec<usize> = (0..writers.len()).collect();
+            order.sort_by(|a, b| java_order(fields[*a].name(), fields[*b].name()));
             Box::new(move |row, out| {
-                surrounded(('{', '}'), 0..writers.len(), out, |field, out| {
+                surrounded(('{', '}'), order.iter().copied(), out, |field, out| {
                     write_quoted(fields[field].name(), out);
                     out.push(':');
                     writers[field](row, out);
@@ -81,10 +92,14 @@ fn value_writer(array: &ArrayRef) -> Result<Writer<'_>> {
             let map = array.as_map();
             let (keys, values) = (crate::expr::text_writer(map.keys())?, writer(map.values())?);
             Box::new(move |row, out| {
-                let entries = range(map.value_offsets(), row);
-                surrounded(('{', '}'), entries, out, |entry, out| {
+                let entries = range(map.value_offsets(), row).map(|entry| {
                     let mut key = String::new();
                     keys(entry, &mut key);
+                    (key, entry)
+                });
+                let mut entries: Vec<(String, usize)> = entries.collect();
+                entries.sort_by(|(left, _), (right, _)| java_order(left, right));
+                surrounded(('{', '}'), entries, out, |(key, entry), out| {
                     write_quoted(&key, out);
                     out.push(':');
                     values(entry, out);
@@ -116,14 +131,14 @@ fn time_writer<'a>(array: &'a ArrayRef, data_type: &DataType) -> Result<Writer<'
     }))
 }
 
-fn surrounded(
+fn surrounded<T>(
     (open, close): (char, char),
-    items: std::ops::Range<usize>,
+    items: impl IntoIterator<Item = T>,
     out: &mut String,
-    mut each: impl FnMut(usize, &mut String),
+    mut each: impl FnMut(T, &mut String),
 ) {
     out.push(open);
-    for (index, item) in items.enumerate() {
+    for (index, item) in items.into_iter().enumerate() {
         out.push_str(if index > 0 { "," } else { "" });
         each(item, out);
     }
@@ -188,7 +203,7 @@ fn object(args: &Args<'_>) -> Result<ArrayRef> {
     }
     // Of a key that is there twice the last value counts.
     entries.reverse();
-    entries.sort_by(|(left, ..), (right, ..)| left.cmp(right));
+    entries.sort_by(|(left, ..), (right, ..)| java_order(left, right));
     entries.dedup_by(|(left, ..), (right, ..)| left == right);
     let writers = entries.iter();
     let writers = writers.map(|(_, values, is_json)| argument_writer(values, *is_json));
@@ -238,4 +253,44 @@ fn array(args: &Args<'_>) -> Result<ArrayRef> {
         out.push(']');
         Some(())
     }))
+}
+
+fn entries(args: &Args<'_>) -> Result<ArrayRef> {
+    let input = args.full_array(0)?;
+    let list = input.as_list::<i32>();
+    let pairs = list.values().as_struct();
+    let (keys, values) = (
+        pairs.column(0).as_string::<i32>(),
+        pairs.column(1).as_string::<i32>(),
+    );
+    let with_nulls = args.texts(1)?.get(0) == Some("n");
+    let mut failed = None;
+    let result = build_texts(args.rows, |row, out| {
+        let of_row = match list.is_null(row) {
+            true => 0..0,
+            false => range(list.value_offsets(), row),
+        };
+        let mut entries: Vec<usize> = of_row.collect();
+        entries.retain(|entry| with_nulls || values.is_valid(*entry));
+        entries.sort_by(|a, b| java_order(keys.value(*a), keys.value(*b)));
+        for pair in entries.windows(2) {
+            if keys.value(pair[0]) == keys.value(pair[1]) {
+                failed = Some(format!("key `{}` is there twice", keys.value(pair[0])));
+            }
+        }
+        if entries.iter().any(|entry| keys.is_null(*entry)) {
+            failed = Some("a key is null".to_owned());
+        }
+        surrounded(('{', '}'), entries, out, |entry, out| {
+            write_quoted(keys.value(entry), out);
+            out.push(':');
+            let is_null = values.is_null(entry);
+            out.push_str(if is_null { "null" } else { values.value(entry) });
+        });
+        Some(())
+    });
+    match failed {
+        Some(why) => Err(Error::invalid(format!("`JSON_OBJECTAGG`: {why}"))),
+        None => Ok(result),
+    }
 }

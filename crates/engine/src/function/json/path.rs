@@ -1,6 +1,7 @@
 //! Paths into JSON: `[strict | lax] $.name['name'][0][-1][*].*..name[0:2]['a','b'][0,2]`.
 //!
 //! A path with `*`, `..`, a range or a list gives an array of all that it finds; any other one value.
+//! A list of names at the end gives an object with those that are there.
 //! Source: Jayway's JsonPath, which Flink uses. Its filters (`?(…)`) and functions (`length()`) are
 //! refused.
 
@@ -59,14 +60,28 @@ impl Path {
         Ok(Self { is_strict, steps })
     }
 
+    /// Whether it leads to one value, not to a list of all that it finds.
+    pub fn is_definite(&self) -> bool {
+        let (last, before) = match self.steps.split_last() {
+            Some((Step::Keys(_), before)) => (true, before),
+            Some((last, before)) => (last.is_definite(), before),
+            None => (true, [].as_slice()),
+        };
+        last && before.iter().all(Step::is_definite)
+    }
+
     /// What it leads to.
     ///
     /// # Errors
     /// A path to one value leads nowhere, or the part before the first `*` or its like.
     pub fn find(&self, whole: &Json) -> std::result::Result<Json, NotFound> {
+        let (steps, merged) = match self.steps.split_last() {
+            Some((Step::Keys(keys), steps)) if keys.len() > 1 => (steps, Some(keys)),
+            _ => (self.steps.as_slice(), None),
+        };
         let mut found = vec![whole];
         let mut is_definite = true;
-        for step in &self.steps {
+        for step in steps {
             let mut next = vec![];
             for value in found {
                 step.follow(value, &mut next);
@@ -77,11 +92,34 @@ impl Path {
                 return Err(NotFound);
             }
         }
+        if let Some(keys) = merged {
+            return merge(found, keys, is_definite);
+        }
         match (is_definite, found.first()) {
             (false, _) => Ok(Json::Array(found.into_iter().cloned().collect())),
             (true, Some(value)) => Ok((*value).clone()),
             (true, None) => Err(NotFound),
         }
+    }
+}
+
+/// The entries of these keys, as one object for each that is found.
+fn merge(
+    found: Vec<&Json>,
+    keys: &[String],
+    is_definite: bool,
+) -> std::result::Result<Json, NotFound> {
+    let mut objects = vec![];
+    for value in found {
+        let Json::Object(entries) = value else {
+            continue;
+        };
+        let kept = entries.iter().filter(|(key, _)| keys.contains(key));
+        objects.push(Json::Object(kept.cloned().collect()));
+    }
+    match is_definite {
+        true => objects.pop().ok_or(NotFound),
+        false => Ok(Json::Array(objects)),
     }
 }
 
@@ -266,7 +304,9 @@ mod tests {
         check("$.a[-1:]", json, "[4]");
         check("$.a[5:9]", json, "[]");
         check("$..b", json, "[1,2]");
-        check("$['n','x y']", json, "[null,true]");
+        check("$['n','x y','z']", json, "{\"n\":null,\"x y\":true}");
+        check("$.a[*]['b','c']", json, r#"[{"b":1},{"b":2,"c":[3]}]"#);
+        check("$.a['b','c']", json, "nothing");
         check("$.*", r#"{"p":1,"q":[2]}"#, "[1,[2]]");
     }
 

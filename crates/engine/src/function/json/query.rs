@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray};
+use arrow::array::{ArrayRef, AsArray, ListBuilder, StringBuilder};
 use arrow::compute::kernels::zip::zip;
 use arrow::datatypes::{DataType, Float64Type, Int32Type};
 use millstream_core::{Error, Result};
@@ -61,21 +61,26 @@ impl Behaviour {
 /// What a path finds in a text that is not null.
 enum Found {
     Value(Json),
-    /// Nothing, or null.
+    /// A lax path leads nowhere or to null, or the text is not JSON.
     Empty,
-    /// The text is not JSON, or a strict path leads nowhere.
+    /// The same for a strict path.
     Wrong,
 }
 
+/// As Flink's `SqlJsonUtils.jsonApiCommonSyntax`: there a JSON text that is `null` is an error in both
+/// modes.
 fn find(text: &str, path: &Path) -> Found {
-    let Some(whole) = Json::parse(text) else {
-        return Found::Wrong;
+    let nothing = match path.is_strict {
+        true => Found::Wrong,
+        false => Found::Empty,
     };
-    match path.find(&whole) {
-        Ok(Json::Null) => Found::Empty,
-        Ok(value) => Found::Value(value),
-        Err(_) if path.is_strict => Found::Wrong,
-        Err(_) => Found::Empty,
+    match Json::parse(text) {
+        None => nothing,
+        Some(Json::Null) => Found::Wrong,
+        Some(whole) => match path.find(&whole) {
+            Ok(Json::Null) | Err(_) => nothing,
+            Ok(value) => Found::Value(value),
+        },
     }
 }
 
@@ -154,22 +159,28 @@ fn value(call: &Call<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The value if it can be one of type `wanted`.
+/// The value if it can be one of type `wanted`: text is read as it, digits after the point of an INT
+/// are cut off.
 fn fit(value: Json, wanted: &DataType) -> Option<Json> {
     Some(match (wanted, value) {
-        (DataType::Boolean, Json::String(text)) => Json::Boolean(text.parse().ok()?),
-        (DataType::Boolean, value @ Json::Boolean(_)) => value,
-        (DataType::Int32, Json::Integer(value)) => {
-            Json::Integer(i128::from(i32::try_from(value).ok()?))
+        (DataType::Boolean, Json::Boolean(value)) => Json::Boolean(value),
+        (DataType::Boolean, Json::String(text)) => {
+            match text.trim().to_ascii_lowercase().as_str() {
+                "true" | "t" | "yes" | "1" => Json::Boolean(true),
+                "false" | "f" | "no" | "0" => Json::Boolean(false),
+                _ => return None,
+            }
         }
-        (DataType::Int32, Json::String(text)) => {
-            Json::Integer(i128::from(text.trim().parse::<i32>().ok()?))
+        (DataType::Int32, Json::Number(text) | Json::String(text)) => {
+            let whole = crate::function::parse_double(&text)?.trunc();
+            let fits = (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&whole);
+            // Every INT is a double, and it was cut off above.
+            Json::Number((fits.then_some(whole as i32)?).to_string())
         }
-        (DataType::Float64, Json::Integer(value)) => Json::Double(value as f64),
-        (DataType::Float64, Json::String(text)) => {
-            Json::Double(crate::function::parse_double(&text)?)
+        (DataType::Float64, Json::Number(text) | Json::String(text)) => {
+            let value = crate::function::parse_double(&text)?;
+            value.is_finite().then_some(Json::Number(text))?
         }
-        (DataType::Float64, value @ Json::Double(_)) => value,
         (DataType::Boolean | DataType::Int32 | DataType::Float64, _) => return None,
         (_, value) => value,
     })
@@ -187,11 +198,11 @@ fn value_column(args: &Args<'_>, outcomes: &[Outcome]) -> Result<ArrayRef> {
             _ => None,
         }),
         DataType::Int32 => build_numbers::<Int32Type>(rows, |row| match value(row)? {
-            Json::Integer(value) => i32::try_from(*value).ok(),
+            Json::Number(text) => text.parse().ok(),
             _ => None,
         }),
         DataType::Float64 => build_numbers::<Float64Type>(rows, |row| match value(row)? {
-            Json::Double(value) => Some(*value),
+            Json::Number(text) | Json::String(text) => crate::function::parse_double(text),
             _ => None,
         }),
         _ => build_texts(rows, |row, out| {
@@ -210,6 +221,7 @@ fn value_column(args: &Args<'_>, outcomes: &[Outcome]) -> Result<ArrayRef> {
     Ok(result)
 }
 
+/// Gives text, or an array of the elements' texts if that is the type of the call.
 fn query(call: &Call<'_>) -> Result<Kernel> {
     let path = Path::parse(&constant(call, 1)?)?;
     let wrapper = match call.constants.len() {
@@ -220,34 +232,59 @@ fn query(call: &Call<'_>) -> Result<Kernel> {
     let on_error = Behaviour::of(call, 4, Behaviour::Null)?;
     Ok(Arc::new(move |args| {
         let input = args.texts(0)?;
-        let mut failed = None;
-        let result = build_texts(args.rows, |row, out| {
-            let text = input.get(row)?;
+        let is_array = matches!(args.return_type, DataType::List(_));
+        let mut results = Vec::with_capacity(args.rows);
+        for row in 0..args.rows {
+            let Some(text) = input.get(row) else {
+                results.push(None);
+                continue;
+            };
             let found = match find(text, &path) {
                 Found::Value(value) => wrapped(value, &wrapper, path.is_strict),
                 found => found,
             };
             let behaviour = match found {
-                Found::Value(value) => {
-                    value.write(out);
-                    return Some(());
+                Found::Value(value) if !is_array || matches!(value, Json::Array(_)) => {
+                    results.push(Some(value));
+                    continue;
                 }
                 Found::Empty => on_empty,
-                Found::Wrong => on_error,
+                Found::Wrong | Found::Value(_) => on_error,
             };
-            match behaviour {
-                Behaviour::EmptyArray => out.push_str("[]"),
-                Behaviour::EmptyObject => out.push_str("{}"),
-                Behaviour::Error => {
-                    failed = Some(wrong("JSON_QUERY", text));
-                    return None;
-                }
-                _ => return None,
-            }
-            Some(())
-        });
-        failed.map_or(Ok(result), Err)
+            results.push(match behaviour {
+                Behaviour::EmptyArray => Some(Json::Array(vec![])),
+                Behaviour::EmptyObject => Some(Json::Object(vec![])),
+                Behaviour::Error => return Err(wrong("JSON_QUERY", text)),
+                _ => None,
+            });
+        }
+        match is_array {
+            true => Ok(text_lists(&results)),
+            false => Ok(build_texts(args.rows, |row, out| {
+                results[row].as_ref()?.write(out);
+                Some(())
+            })),
+        }
     }))
+}
+
+/// `ARRAY<STRING>`: strings without quotes, other elements as JSON, null for null.
+fn text_lists(rows: &[Option<Json>]) -> ArrayRef {
+    let mut out = ListBuilder::new(StringBuilder::new());
+    for row in rows {
+        let Some(Json::Array(elements)) = row else {
+            out.append_null();
+            continue;
+        };
+        for element in elements {
+            let mut text = String::new();
+            element.write_scalar(&mut text);
+            let is_null = matches!(element, Json::Null);
+            out.values().append_option((!is_null).then_some(text));
+        }
+        out.append(true);
+    }
+    Arc::new(out.finish())
 }
 
 fn wrapped(value: Json, wrapper: &str, is_strict: bool) -> Found {

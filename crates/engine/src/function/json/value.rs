@@ -1,16 +1,12 @@
 //! A JSON value: read from text, written back.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-
-/// A value. Numbers keep what was read: an integer its digits, any other a double.
+/// A value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Json {
     Null,
     Boolean(bool),
-    Integer(i128),
-    Double(f64),
+    /// As Java writes a `BigInteger` or `BigDecimal`: no digit is lost, `1.50` stays `1.50`.
+    Number(String),
     String(String),
     Array(Vec<Json>),
     /// In the order of the text; of a key that is there twice the last value counts.
@@ -18,11 +14,6 @@ pub(super) enum Json {
 }
 
 impl Json {
-    /// The value of `text`, if that is JSON.
-    pub fn parse(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
-    }
-
     /// Whether it is neither an object nor an array.
     pub fn is_scalar(&self) -> bool {
         !matches!(self, Self::Array(_) | Self::Object(_))
@@ -37,7 +28,7 @@ impl Json {
         }
     }
 
-    /// Writes it without blanks.
+    /// Writes it without blanks, keys in order, as Flink does.
     pub fn write(&self, out: &mut String) {
         match self {
             Self::String(text) => write_quoted(text, out),
@@ -51,7 +42,9 @@ impl Json {
             }
             Self::Object(entries) => {
                 out.push('{');
-                for (index, (key, value)) in entries.iter().enumerate() {
+                let mut entries: Vec<&(String, Json)> = entries.iter().collect();
+                entries.sort_by(|(left, _), (right, _)| java_order(left, right));
+                for (index, (key, value)) in entries.into_iter().enumerate() {
                     out.push_str(if index > 0 { "," } else { "" });
                     write_quoted(key, out);
                     out.push(':');
@@ -68,12 +61,15 @@ impl Json {
         match self {
             Self::Null => out.push_str("null"),
             Self::Boolean(value) => out.push_str(if *value { "true" } else { "false" }),
-            Self::Integer(value) => out.push_str(&value.to_string()),
-            Self::Double(value) => crate::expr::write_float(value, out),
-            Self::String(text) => out.push_str(text),
+            Self::Number(text) | Self::String(text) => out.push_str(text),
             nested => nested.write(out),
         }
     }
+}
+
+/// The order of Java's strings: by UTF-16 units.
+pub(super) fn java_order(left: &str, right: &str) -> std::cmp::Ordering {
+    left.encode_utf16().cmp(right.encode_utf16())
 }
 
 /// Writes `text` in quotes.
@@ -93,63 +89,4 @@ pub(super) fn write_quoted(text: &str, out: &mut String) {
         }
     }
     out.push('"');
-}
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JsonVisitor)
-    }
-}
-
-struct JsonVisitor;
-
-impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = Json;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
-        Ok(Json::Boolean(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
-        Ok(Json::Integer(i128::from(value)))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
-        Ok(Json::Integer(i128::from(value)))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
-        Ok(Json::Double(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
-        Ok(Json::String(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json, A::Error> {
-        let mut array = vec![];
-        while let Some(element) = elements.next_element()? {
-            array.push(element);
-        }
-        Ok(Json::Array(array))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
-        let mut object: Vec<(String, Json)> = vec![];
-        while let Some((key, value)) = entries.next_entry::<String, Json>()? {
-            match object.iter_mut().find(|(known, _)| *known == key) {
-                Some((_, known)) => *known = value,
-                None => object.push((key, value)),
-            }
-        }
-        Ok(Json::Object(object))
-    }
 }

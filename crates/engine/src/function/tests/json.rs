@@ -14,6 +14,13 @@ fn kinds_of_json() {
     check("JSON_LENGTH('[1, 2]')", "2");
     check("JSON_LENGTH('{\"a\": [1, 2, 3]}', '$.a')", "3");
     check("JSON_LENGTH('x')", "NULL");
+    check("JSON_LENGTH('null')", "1");
+    check("JSON_LENGTH('{\"a\": [true, null]}', '$.a[1]')", "1");
+    check("JSON_LENGTH('{\"a\": [1, 2, 3]}', '$.a[*]')", "NULL");
+    check("JSON_LENGTH('{\"a\": [[1, 2]]}', '$.a[*]')", "2");
+    check("JSON('{\"b\": 1.0, \"a\": [ ]}')", "{\"a\":[],\"b\":1.0}");
+    check("JSON(' ')", "NULL");
+    check("JSON('{')", "error: `JSON`: `{` is not JSON");
     check("JSON_QUOTE('a\"b')", r#""a\"b""#);
     check(r"JSON_UNQUOTE('\u0022a\u0022')", r"\u0022a\u0022");
     check("JSON_UNQUOTE('\"a\\\"b\"')", "a\"b");
@@ -27,13 +34,24 @@ fn whether_a_path_exists() {
     check("JSON_EXISTS('{\"a\": true}', 'strict $.b', 'TRUE')", "TRUE");
     check("JSON_EXISTS('{\"a\": true}', 'lax $.b', 'TRUE')", "FALSE");
     check("JSON_EXISTS('x', '$.b', 'UNKNOWN')", "NULL");
+    check("JSON_EXISTS('x', 'lax $.b', 'UNKNOWN')", "FALSE");
+    check("JSON_EXISTS('{\"a\": null}', '$.a', 'UNKNOWN')", "NULL");
+    check(
+        "JSON_EXISTS('{\"a\": null}', 'lax $.a', 'UNKNOWN')",
+        "FALSE",
+    );
+    check("JSON_EXISTS('{\"a\": 1}', '$.items[*]')", "FALSE");
     check("JSON_EXISTS(NULL, '$.b', 'TRUE')", "NULL");
 }
 
 #[test]
 fn scalars_out_of_json() {
     check("JSON_VALUE('{\"a\": true}', '$.a')", "true");
-    check("JSON_VALUE('{\"a\": 1.50}', '$.a')", "1.5");
+    check("JSON_VALUE('{\"a\": 1.50}', '$.a')", "1.50");
+    check(
+        "JSON_VALUE('{\"a\": 123456789.987654321}', '$.a')",
+        "123456789.987654321",
+    );
     check(
         "JSON_VALUE('{\"a\": 12345678901234567890}', '$.a')",
         "12345678901234567890",
@@ -53,10 +71,23 @@ fn scalars_out_of_json() {
     );
     check(
         "JSON_VALUE('{\"a\": null}', '$.a', 'DEFAULT', 'DEFAULT', 'empty', 'wrong')",
+        "wrong",
+    );
+    check(
+        "JSON_VALUE('{\"a\": null}', 'lax $.a', 'DEFAULT', 'DEFAULT', 'empty', 'wrong')",
         "empty",
     );
     check(
         "JSON_VALUE('{', '$.a', 'NULL', 'DEFAULT', 'empty', 'wrong')",
+        "wrong",
+    );
+    // A lax path suppresses that the text is not JSON, as in Flink; not that it is `null`.
+    check(
+        "JSON_VALUE('{', 'lax $.a', 'DEFAULT', 'DEFAULT', 'empty', 'wrong')",
+        "empty",
+    );
+    check(
+        "JSON_VALUE('null', 'lax $.a', 'DEFAULT', 'DEFAULT', 'empty', 'wrong')",
         "wrong",
     );
     check(
@@ -70,7 +101,7 @@ fn values_out_of_json() {
     check("JSON_QUERY('{ \"a\": { \"b\": 1 } }', '$.a')", "{\"b\":1}");
     check(
         "JSON_QUERY('{\"z\": 1, \"a\": 2}', '$')",
-        "{\"z\":1,\"a\":2}",
+        "{\"a\":2,\"z\":1}",
     );
     check("JSON_QUERY('[1, 2]', '$')", "[1,2]");
     check("JSON_QUERY(NULL, '$')", "NULL");
