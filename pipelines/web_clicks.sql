@@ -1,6 +1,7 @@
--- Web clicks: views and visitors for each minute, page and country.
+-- Web clicks: views and visitors for each minute, page and country, and the minutes that stand out.
 --
---   browsers --> HTTP collector --> topic web.clicks --> clicks --> page_minute_agg
+--   browsers --> HTTP collector --> topic web.clicks --> clicks --> minutes --> page_minute_agg
+--                                                          |           '------> anomalies
 --                                                          |--> late_clicks
 --                                                          '--> dead_clicks
 --
@@ -9,6 +10,10 @@
 -- page_minute_agg is final when it appears. Clicks that come after that are kept in late_clicks,
 -- records that are no clicks at all in dead_clicks: every record that the collector accepted is
 -- counted in a minute, late, or dead, and never twice.
+--
+-- The minutes are counted once, for both tables: the INSERTs read one view. A minute is an anomaly
+-- if its views are more than three standard deviations from the mean of the 30 minutes with views
+-- that the same page had from the same country before it, once there are ten of them.
 --
 -- The file is Flink SQL. What Flink has no word for is a SET 'millstream.…', which Flink ignores.
 
@@ -51,6 +56,23 @@ CREATE TABLE page_minute_agg (
   'table-name' = 'page_minute_agg'
 );
 
+-- Minutes in which a page had far more or fewer views from a country than in those before.
+CREATE TABLE anomalies (
+  window_start TIMESTAMP(3),
+  window_end   TIMESTAMP(3),
+  page         STRING,
+  country      STRING,
+  `views`      BIGINT,
+  mean         DOUBLE,        -- of the minutes before
+  deviation    DOUBLE,        -- their standard deviation
+  z            DOUBLE,        -- (views - mean) / deviation; null if they did not vary at all
+  PRIMARY KEY (window_start, page, country) NOT ENFORCED
+) WITH (
+  'connector' = 'clickhouse',
+  'database-name' = 'rt',
+  'table-name' = 'anomalies'
+);
+
 -- Clicks whose minute was counted before they came.
 CREATE TABLE late_clicks (
   event_id     STRING,
@@ -61,7 +83,7 @@ CREATE TABLE late_clicks (
   country      STRING,
   device       STRING,
   event_time   TIMESTAMP_LTZ(3),
-  late_for     STRING,        -- the table whose query did not count it
+  late_for     STRING,        -- the tables whose queries did not count it
   window_start TIMESTAMP(3),  -- the minute that it missed
   window_end   TIMESTAMP(3),
   watermark    TIMESTAMP(3)   -- how far time was when it came
@@ -84,7 +106,41 @@ CREATE TABLE dead_clicks (
   'table-name' = 'dead_clicks'
 );
 
-INSERT INTO page_minute_agg
-SELECT window_start, window_end, page, country, COUNT(*) AS `views`, COUNT(DISTINCT user_id) AS visitors
+CREATE TEMPORARY VIEW page_minutes AS
+SELECT window_start, window_end, window_time, page, country,
+  COUNT(*) AS `views`, COUNT(DISTINCT user_id) AS visitors
 FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE))
-GROUP BY window_start, window_end, page, country;
+GROUP BY window_start, window_end, window_time, page, country;
+
+-- Of the minutes before each: how many, the sum of their views, and the sum of the squares. The frame
+-- of OVER ends at the current row, so that is taken out again; the sums are of whole numbers, and exact.
+CREATE TEMPORARY VIEW page_history AS
+SELECT window_start, window_end, page, country, `views`,
+  COUNT(*) OVER w - 1 AS n,
+  SUM(`views`) OVER w - `views` AS total,
+  SUM(`views` * `views`) OVER w - `views` * `views` AS squares
+FROM page_minutes
+WINDOW w AS (PARTITION BY page, country ORDER BY window_time ROWS BETWEEN 30 PRECEDING AND CURRENT ROW);
+
+CREATE TEMPORARY VIEW page_compared AS
+SELECT window_start, window_end, page, country, `views`,
+  CAST(total AS DOUBLE) / n AS mean,
+  SQRT(CAST(n * squares - total * total AS DOUBLE)) / n AS deviation
+FROM page_history
+WHERE n >= 10;
+
+-- One job, so that the minutes are counted once.
+EXECUTE STATEMENT SET
+BEGIN
+
+INSERT INTO page_minute_agg
+SELECT window_start, window_end, page, country, `views`, visitors
+FROM page_minutes;
+
+INSERT INTO anomalies
+SELECT window_start, window_end, page, country, `views`, mean, deviation,
+  CASE WHEN deviation > 0 THEN (`views` - mean) / deviation END
+FROM page_compared
+WHERE ABS(`views` - mean) > 3 * deviation;
+
+END;

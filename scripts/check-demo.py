@@ -124,7 +124,7 @@ def check_sums(data, log):
     acknowledged, read, on_time, late, undecodable = map(int, found.groups())
     assert acknowledged == read == on_time + late + undecodable, found.group(0)
     assert late > 0 and undecodable > 0, found.group(0)
-    # One query reads the clicks, so a late click is in the table once.
+    # Both queries share the step that counts minutes, so a late click is in the table once.
     assert ask(data, "SELECT COUNT(*) AS n FROM late_clicks") == late, found.group(0)
     assert ask(data, "SELECT COUNT(*) AS n FROM dead_clicks") == undecodable, found.group(0)
     counted = ask(data, "SELECT CAST(SUM(views) AS BIGINT) AS n FROM page_minute_agg")

@@ -10,7 +10,7 @@
 
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -56,6 +56,7 @@ pub fn check_file(path: &Path) -> Result<()> {
     let text = std::fs::read_to_string(path).with_context(|| format!("`{}`", path.display()))?;
     let is_update = std::env::var_os("UPDATE_SLT").is_some();
     let mut run = Run::new(&name, is_update);
+    run.folder = path.parent().map(Path::to_owned).unwrap_or_default();
     run.file(&text)?;
     if is_update {
         std::fs::write(path, replaced(&text, &run.replacements))?;
@@ -67,6 +68,8 @@ pub fn check_file(path: &Path) -> Result<()> {
 /// What has come out of a file so far.
 struct Run<'a> {
     name: &'a str,
+    /// Where files are that cases name.
+    folder: PathBuf,
     is_update: bool,
     report: String,
     replacements: Vec<Replacement>,
@@ -76,6 +79,7 @@ impl<'a> Run<'a> {
     fn new(name: &'a str, is_update: bool) -> Self {
         Self {
             name,
+            folder: PathBuf::new(),
             is_update,
             report: String::new(),
             replacements: vec![],
@@ -91,7 +95,13 @@ impl<'a> Run<'a> {
     }
 
     fn case(&mut self, case: &Case) {
-        let plan = plan(self.name, &case.sql);
+        let plan = match &case.file {
+            None => plan(self.name, &case.sql),
+            Some(file) => match std::fs::read_to_string(self.folder.join(file)) {
+                Ok(sql) => plan(file, &sql),
+                Err(error) => Err(format!("`{file}`: {error}")),
+            },
+        };
         if let Some((line, fragment)) = case.refusal() {
             return self.refusal((line, fragment), plan, case.files());
         }

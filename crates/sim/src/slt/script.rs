@@ -1,9 +1,9 @@
 //! Reads an .slt file: cases, each a pipeline and the steps that are taken with it.
 //!
 //! A file is lines. A directive begins a line and decides how the lines after it are read:
-//! `pipeline` takes SQL until a blank line that a directive or a comment follows, `input` takes
-//! records until a blank line, `query`, `counters` and `error` take text, and `----` begins the
-//! expected rows, which end at a blank line. `#` at the start of a line outside those is a comment.
+//! `pipeline` takes SQL, unless that is in a file, until a blank line that a directive or a comment
+//! follows, `input` takes records until a blank line, `query`, `counters` and `error` take text, and
+//! `----` begins the expected rows, which end at a blank line. `#` at the start of a line outside those is a comment.
 //!
 //! Line numbers are kept, so that a difference names its place and `UPDATE_SLT=1` can replace the
 //! expected rows where they stand.
@@ -27,6 +27,8 @@ pub struct Case {
     pub line: usize,
     /// Whether it crashes only where the file says so, for what a restart may change: timeouts.
     pub is_steady: bool,
+    /// The file that the pipeline is in, beside the .slt file; none: it is in that.
+    pub file: Option<String>,
     /// Flink SQL, padded with blank lines so that messages name lines of the .slt file.
     pub sql: String,
     /// In order.
@@ -130,19 +132,7 @@ impl Script {
             let place = || format!("line {number}: `{line}`");
             let words: Vec<&str> = line.split_whitespace().collect();
             if words[0] == "pipeline" {
-                let is_steady = words[1..] == ["steady"];
-                ensure!(
-                    is_steady || words.len() == 1,
-                    "{}: expected `steady` or nothing after it",
-                    place()
-                );
-                let sql = parser.pipeline();
-                cases.push(Case {
-                    line: number,
-                    is_steady,
-                    sql,
-                    steps: vec![],
-                });
+                cases.push(parser.case(&words[1..]).with_context(place)?);
                 continue;
             }
             let action = parser.action(&words).with_context(place)?;
@@ -194,6 +184,28 @@ impl<'a> Parser<'a> {
                 return Some(line.trim_end());
             }
         }
+    }
+
+    /// What `pipeline` begins, whose line is the last that was read.
+    fn case(&mut self, options: &[&str]) -> Result<Case> {
+        let line = self.next;
+        let (is_steady, file) = match options {
+            [] => (false, None),
+            ["steady"] => (true, None),
+            ["of", file] => (false, Some((*file).to_owned())),
+            _ => bail!("expected `steady`, `of FILE` or nothing after it"),
+        };
+        let sql = match file {
+            None => self.pipeline(),
+            Some(_) => String::new(),
+        };
+        Ok(Case {
+            line,
+            is_steady,
+            file,
+            sql,
+            steps: vec![],
+        })
     }
 
     /// SQL until a blank line that a directive, a comment or the end of the file follows.

@@ -48,6 +48,18 @@ fn a_steady_pipeline_is_marked() {
 }
 
 #[test]
+fn a_pipeline_can_be_in_a_file() {
+    let text = format!("pipeline of ../a.sql\npoll\n{ASKED}");
+    let case = &Script::parse(&text).unwrap().cases[0];
+    assert_eq!(case.file.as_deref(), Some("../a.sql"));
+    assert_eq!((case.sql.as_str(), case.steps.len()), ("", 2));
+    refused(
+        "pipeline of\nA\n",
+        "expected `steady`, `of FILE` or nothing",
+    );
+}
+
+#[test]
 fn simple_directives() {
     let text = format!("pipeline\nA\n\npoll\ncheckpoint\ncrash\nstop\nend\nadvance 5 s\n{ASKED}");
     let expected = [
@@ -104,7 +116,7 @@ fn bad_files_are_refused_with_their_line() {
     );
     refused(
         "pipeline x\nA\n",
-        "line 1: `pipeline x`: expected `steady` or nothing",
+        "line 1: `pipeline x`: expected `steady`, `of FILE` or nothing",
     );
     let with = |step: &str| format!("pipeline\nA\n\npoll\n{step}");
     refused(&with("pol"), "line 5: `pol`: not a directive");
