@@ -18,7 +18,7 @@ use std::cell::RefCell;
 use arrow::datatypes::DataType as ArrowType;
 use millstream_core::function::Functions;
 use sqlparser::ast::{BinaryOperator, CastKind, DataType, Expr, Ident, ObjectName, ObjectNamePart};
-use sqlparser::dialect::Dialect;
+use sqlparser::dialect::{Dialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
@@ -125,6 +125,26 @@ impl FlinkDialect {
             format: None,
         })
     }
+
+    /// Reads `IS [NOT] DISTINCT FROM x`. By itself the parser would take all that follows as `x`, also
+    /// what stands after AND.
+    fn parse_distinct_from(
+        &self,
+        parser: &mut Parser,
+        first: &Expr,
+    ) -> Option<Result<Expr, ParserError>> {
+        use Keyword as K;
+        let is_not = parser.parse_keywords(&[K::IS, K::NOT, K::DISTINCT, K::FROM]);
+        if !is_not && !parser.parse_keywords(&[K::IS, K::DISTINCT, K::FROM]) {
+            return None;
+        }
+        let first = Box::new(first.clone());
+        let second = parser.parse_subexpr(self.prec_value(Precedence::Eq));
+        Some(second.map(|second| match is_not {
+            true => Expr::IsNotDistinctFrom(first, Box::new(second)),
+            false => Expr::IsDistinctFrom(first, Box::new(second)),
+        }))
+    }
 }
 
 impl Dialect for FlinkDialect {
@@ -175,6 +195,9 @@ impl Dialect for FlinkDialect {
         precedence: u8,
     ) -> Option<Result<Expr, ParserError>> {
         if let Some(test) = self.parse_is_json(parser, first) {
+            return Some(test);
+        }
+        if let Some(test) = self.parse_distinct_from(parser, first) {
             return Some(test);
         }
         let op = associative(&parser.peek_token_ref().token)?;
