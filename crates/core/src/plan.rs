@@ -20,7 +20,7 @@ use crate::function::{self, Named};
 use crate::ids::{NodeId, SinkId, SourceId, TableId};
 use crate::types::{sql_name, timestamp};
 
-pub use join::{Join, JoinKind, JoinOn, TablePlan, TableStep};
+pub use join::{Join, JoinKey, JoinKind, JoinOn, TablePlan, TableStep};
 pub use ordered::{Frame, OverAggregate, OverCall, SortKey, WindowRank};
 pub use unnest::Unnest;
 

@@ -22,6 +22,7 @@ pub mod source;
 pub mod stateful;
 pub mod unnest;
 pub mod waiting;
+pub mod width;
 pub mod window_aggregate;
 pub mod window_rank;
 
@@ -29,6 +30,6 @@ pub use batch::{Batch, SourceBatch};
 pub use chain::{Chain, Exchange};
 pub use late::LateRows;
 pub use output::Output;
-pub use progress::NodeProgress;
+pub use progress::{NodeProgress, SourceMark};
 pub use source::{SourceOperator, SplitContext};
 pub use stateful::{Absorb, StateBatch, Stateful};

@@ -140,6 +140,13 @@ impl Rel {
             {
                 Step::Join(Box::new(left.filter(predicate)), right, spec)
             }
+            Step::Join(left, right, spec)
+                if spec.passes_right() && reads_none(&predicate, left.fields.len()) =>
+            {
+                let mut predicate = predicate;
+                predicate.map_columns(&|index| index - left.fields.len());
+                Step::Join(left, Box::new(right.filter(predicate)), spec)
+            }
             Step::Union(inputs) => {
                 let inputs = inputs.into_iter();
                 Step::Union(inputs.map(|it| it.filter(predicate.clone())).collect())
@@ -415,6 +422,12 @@ fn reads_only(expr: &Expr, columns: usize) -> bool {
     let mut only = true;
     expr.for_each_column(&mut |index| only &= index < columns);
     only
+}
+
+fn reads_none(expr: &Expr, columns: usize) -> bool {
+    let mut none = true;
+    expr.for_each_column(&mut |index| none &= index >= columns);
+    none
 }
 
 /// Whether `outer` reads only columns that `inner` passes on as they are.

@@ -1,6 +1,6 @@
 //! Joins: rows of two inputs, side by side.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use arrow::datatypes::{Schema, SchemaRef};
 
@@ -14,14 +14,25 @@ use crate::ids::TableId;
 pub struct Join {
     /// Which rows come out.
     pub kind: JoinKind,
-    /// Pairs that must be equal, over the left and over the right columns. Null equals nothing.
-    pub keys: Vec<(Expr, Expr)>,
+    /// What must be equal.
+    pub keys: Vec<JoinKey>,
     /// What must be true besides, over the left columns and then the right ones.
     pub condition: Option<Expr>,
     /// How long rows wait for each other.
     pub on: JoinOn,
     /// Names of the sinks that its rows go to: `late_for` of rows that come late.
     pub query: String,
+}
+
+/// Two values that must be equal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JoinKey {
+    /// Over the left columns.
+    pub left: Expr,
+    /// Over the right columns, of the same type.
+    pub right: Expr,
+    /// `IS NOT DISTINCT FROM`: null equals null. Otherwise it equals nothing.
+    pub nulls_equal: bool,
 }
 
 /// Which rows of a [`Join`] come out.
@@ -121,6 +132,16 @@ impl TablePlan {
     }
 }
 
+impl fmt::Display for JoinKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let equal = match self.nulls_equal {
+            false => "=",
+            true => "IS NOT DISTINCT FROM",
+        };
+        write!(f, "{} {equal} {}", self.left, self.right)
+    }
+}
+
 impl JoinKind {
     /// Whether rows of the left come out that match nothing.
     pub fn keeps_left(self) -> bool {
@@ -191,8 +212,7 @@ impl Join {
             ),
         };
         text.push_str(&on);
-        let keys = self.keys.iter().map(|(l, r)| format!("{l} = {r}"));
-        let keys: Vec<String> = keys.collect();
+        let keys: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
         if !keys.is_empty() {
             let _infallible = write!(text, " on {}", keys.join(", "));
         }

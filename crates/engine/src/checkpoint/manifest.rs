@@ -30,6 +30,10 @@ pub struct Manifest {
     pub finished: bool,
     /// Progress of each source by table name.
     pub sources: BTreeMap<String, SourceProgress>,
+    /// Up to where each operator has fired, by node. Manifests of earlier builds do not say: there it
+    /// follows from the sources.
+    #[serde(default)]
+    pub nodes: Vec<Watermark>,
     /// Segments that together are the state of open windows, oldest first.
     pub segments: Vec<SegmentRef>,
     /// Output of each sink by table name.
@@ -41,6 +45,9 @@ pub struct Manifest {
 pub struct SourceProgress {
     /// Up to where windows have fired.
     pub fired: Watermark,
+    /// Whether all its splits were idle.
+    #[serde(default)]
+    pub is_idle: bool,
     /// Its splits.
     pub splits: Vec<SplitProgress>,
     /// Counts since the pipeline's first epoch.
@@ -222,6 +229,7 @@ mod tests {
             parallelism: 2,
             finished: false,
             sources: BTreeMap::from([("clicks".into(), SourceProgress::default())]),
+            nodes: vec![Watermark(5)],
             segments: vec![],
             sinks: BTreeMap::new(),
         }

@@ -155,6 +155,16 @@ impl Origin {
         }
     }
 
+    /// For these rows of the batch, in this order.
+    #[must_use]
+    pub fn chosen(&self, rows: &[u32]) -> Self {
+        let rows = rows.iter().map(|row| self.source_row(*row as usize));
+        Self {
+            source: self.source.clone(),
+            selection: Some(rows.collect()),
+        }
+    }
+
     /// Whether `row` is late for a window that ends at `end`: its own split had passed the window
     /// before the row, or (after idleness) the window has already fired.
     pub fn is_late(&self, row: usize, end: EventTime, fired: Watermark) -> bool {
@@ -200,14 +210,7 @@ impl Batch {
     /// These rows, in this order, each as often as it is named.
     pub fn take(&self, rows: &[u32]) -> Result<Self, arrow::error::ArrowError> {
         let indices = arrow::array::UInt32Array::from(rows.to_vec());
-        let origin = self.origin.as_ref().map(|origin| Origin {
-            source: origin.source.clone(),
-            selection: Some(
-                rows.iter()
-                    .map(|row| origin.source_row(*row as usize))
-                    .collect(),
-            ),
-        });
+        let origin = self.origin.as_ref().map(|origin| origin.chosen(rows));
         let rows = arrow::compute::take_record_batch(&self.rows, &indices)?;
         Ok(Self { rows, origin })
     }

@@ -12,7 +12,6 @@ use super::checker::Checker;
 use super::join::Indexed;
 use super::join::table::TableJoinOperator;
 use super::output::Output;
-use super::progress::NodeProgress;
 use super::stateful::{self, Barrier, StateBatch, Stateful};
 use super::unnest::UnnestOperator;
 use crate::expr::CompiledExpr;
@@ -26,7 +25,6 @@ const RESULT_ROWS: usize = 65_536;
 pub struct Chain {
     nodes: Vec<ChainNode>,
     levels: usize,
-    progress: NodeProgress,
 }
 
 struct ChainNode {
@@ -51,6 +49,8 @@ enum Kind {
     TableJoin(TableJoinOperator),
     Stateful(Box<dyn Stateful>),
     Sink(SinkId),
+    /// Its operator is at work and gives rows to the nodes after it.
+    Busy,
 }
 
 /// State of an operator on its way to another shard, or to a checkpoint.
@@ -115,7 +115,6 @@ impl Chain {
         Ok(Self {
             levels: levels.max().unwrap_or(0),
             nodes,
-            progress: NodeProgress::new(plan),
         })
     }
 
@@ -134,18 +133,42 @@ impl Chain {
                 if self.nodes[index].inputs[port] != input {
                     continue;
                 }
-                if let Some(next) = self.nodes[index].on_batch(port, batch, output)? {
-                    let id = self.nodes[index].id;
-                    self.push(NodeInput::Node(id), &next, output)?;
+                if self.nodes[index].multiplies() {
+                    self.nodes[index].take_in(port, batch)?;
+                    self.multiply(index, batch, output)?;
+                } else if let Some(next) = self.nodes[index].on_batch(port, batch, output)? {
+                    self.pass_on(index, &next, output)?;
                 }
             }
         }
         Ok(())
     }
 
+    /// Pushes rows that the node at `index` has put out on.
+    fn pass_on(&mut self, index: usize, batch: &Batch, output: &mut Output<'_>) -> Result<()> {
+        let node = &mut self.nodes[index];
+        node.rows_out += batch.rows.num_rows() as u64;
+        let id = node.id;
+        self.push(NodeInput::Node(id), batch, output)
+    }
+
+    /// Has an operator that can make many rows of one put them out in blocks: each goes all the way
+    /// before the next is made.
+    fn multiply(&mut self, index: usize, batch: &Batch, output: &mut Output<'_>) -> Result<()> {
+        let kind = std::mem::replace(&mut self.nodes[index].kind, Kind::Busy);
+        let mut emit = |next: Batch| self.pass_on(index, &next, output);
+        let done = match &kind {
+            Kind::Unnest(operator) => operator.unnest(batch, &mut emit),
+            Kind::TableJoin(operator) => operator.join(batch, &mut emit),
+            _ => Err(Error::bug("an operator that puts out one batch for each")),
+        };
+        self.nodes[index].kind = kind;
+        done
+    }
+
     /// First step of a barrier, for each level in turn: closes what is complete in the operators at
     /// `level`, and gives, by shard, what that shard has to take in. Empty with one shard, which
-    /// keeps its own. `watermarks` are those of the sources.
+    /// keeps its own. `watermarks` are those of the nodes.
     pub fn close(
         &mut self,
         level: usize,
@@ -154,7 +177,7 @@ impl Chain {
     ) -> Result<Vec<Vec<Exchange>>> {
         let mut exchanges = vec![vec![]; shards];
         for node in self.nodes.iter_mut().filter(|node| node.level == level) {
-            let watermark = self.progress.watermark(node.id, watermarks);
+            let watermark = watermarks[node.id.index()];
             if let Kind::Stateful(operator) = &mut node.kind {
                 for checker in &mut node.checkers {
                     checker.on_watermark(watermark)?;
@@ -181,30 +204,42 @@ impl Chain {
         output: &mut Output<'_>,
     ) -> Result<()> {
         for index in 0..self.nodes.len() {
-            let node = &mut self.nodes[index];
-            let (id, at_level) = (node.id, node.level == level);
-            let Kind::Stateful(operator) = &mut node.kind else {
-                continue;
-            };
-            if !at_level {
+            let node = &self.nodes[index];
+            if node.level != level || node.is_stateful() == 0 {
                 continue;
             }
+            let id = node.id;
             let states: Vec<StateBatch> = exchanges
                 .iter()
                 .filter(|exchange| exchange.node == id)
                 .flat_map(|exchange| exchange.states.iter().cloned())
                 .collect();
-            let results = operator.fire(&states)?;
-            for rows in results {
-                self.nodes[index].rows_out += rows.num_rows() as u64;
-                for start in (0..rows.num_rows()).step_by(RESULT_ROWS) {
-                    let count = RESULT_ROWS.min(rows.num_rows() - start);
-                    let rows = rows.slice(start, count);
-                    self.push(NodeInput::Node(id), &Batch { rows, origin: None }, output)?;
-                }
-            }
+            self.fire_node(index, &states, output)?;
         }
         Ok(())
+    }
+
+    fn fire_node(
+        &mut self,
+        index: usize,
+        states: &[StateBatch],
+        output: &mut Output<'_>,
+    ) -> Result<()> {
+        let mut kind = std::mem::replace(&mut self.nodes[index].kind, Kind::Busy);
+        let mut emit = |rows: RecordBatch| {
+            for start in (0..rows.num_rows()).step_by(RESULT_ROWS) {
+                let count = RESULT_ROWS.min(rows.num_rows() - start);
+                let rows = rows.slice(start, count);
+                self.pass_on(index, &Batch { rows, origin: None }, output)?;
+            }
+            Ok(())
+        };
+        let done = match &mut kind {
+            Kind::Stateful(operator) => operator.fire_into(states, &mut emit),
+            _ => Ok(()),
+        };
+        self.nodes[index].kind = kind;
+        done
     }
 
     /// Third step: what changed since the last barrier.
@@ -245,11 +280,11 @@ impl Chain {
         Ok(())
     }
 
-    /// Tells every operator with state how far its sources had fired, for recovery.
+    /// Tells every operator with state how far it had fired, for recovery. `watermarks` is by node.
     pub fn set_fired(&mut self, watermarks: &[Watermark]) {
         for node in &mut self.nodes {
             if let Kind::Stateful(operator) = &mut node.kind {
-                operator.set_fired(self.progress.watermark(node.id, watermarks));
+                operator.set_fired(watermarks[node.id.index()]);
             }
         }
     }
@@ -317,14 +352,25 @@ impl ChainNode {
         usize::from(matches!(self.kind, Kind::Stateful(_)))
     }
 
+    /// Whether it can make many rows of one.
+    fn multiplies(&self) -> bool {
+        matches!(self.kind, Kind::Unnest(_) | Kind::TableJoin(_))
+    }
+
+    /// Checks and counts what comes in.
+    fn take_in(&mut self, port: usize, batch: &Batch) -> Result<()> {
+        self.checkers[port].on_batch(batch)?;
+        self.rows_in += batch.rows.num_rows() as u64;
+        Ok(())
+    }
+
     fn on_batch(
         &mut self,
         port: usize,
         batch: &Batch,
         output: &mut Output<'_>,
     ) -> Result<Option<Batch>> {
-        self.checkers[port].on_batch(batch)?;
-        self.rows_in += batch.rows.num_rows() as u64;
+        self.take_in(port, batch)?;
         let next = match &mut self.kind {
             Kind::Filter(predicate) => batch.filter(&predicate.filter_mask(&batch.rows)?)?,
             Kind::Project(exprs) => {
@@ -341,8 +387,6 @@ impl ChainNode {
                 let columns = batch.rows.columns().to_vec();
                 batch.with_rows(rows_of(&self.schema, columns, batch.rows.num_rows())?)
             }
-            Kind::Unnest(operator) => operator.unnest(batch)?,
-            Kind::TableJoin(operator) => operator.join(batch)?,
             Kind::Stateful(operator) => {
                 operator.on_batch(port, batch, output.late)?;
                 return Ok(None);
@@ -353,8 +397,10 @@ impl ChainNode {
                 output.write(*sink, &rows)?;
                 return Ok(None);
             }
+            Kind::Unnest(_) | Kind::TableJoin(_) | Kind::Busy => {
+                return Err(Error::bug("an operator at work was given rows"));
+            }
         };
-        self.rows_out += next.rows.num_rows() as u64;
         Ok(Some(next))
     }
 }

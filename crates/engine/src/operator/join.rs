@@ -4,7 +4,9 @@
 //! [`table`] (a table in memory, nothing is remembered), [`window`] (rows wait for the end of their
 //! window) and [`interval`] (rows wait as long as a partner can come).
 
+mod index;
 pub mod interval;
+mod pairs;
 pub mod rows;
 pub mod table;
 #[cfg(test)]
@@ -13,22 +15,20 @@ pub mod window;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, new_null_array};
 use arrow::buffer::NullBuffer;
-use arrow::compute::take;
 use arrow::datatypes::{Schema, SchemaRef};
-use hashbrown::HashMap;
 use millstream_core::Result;
 use millstream_core::plan::{Join, JoinKind};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::chain::rows_of;
+use super::width;
 use crate::expr::CompiledExpr;
 use crate::state::KeyEncoder;
 use crate::state::group_table::Keys;
-
-/// Pairs that are looked at together at most.
-const PAIRS: usize = 16_384;
+pub use index::Indexed;
+use pairs::{Picked, Place, number};
 
 /// One of the inputs of a join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub struct SideKeys {
 }
 
 impl SideKeys {
-    /// The key of a row; `None` if part of it is null: it equals nothing.
+    /// The key of a row; `None` if part of it is a null that equals nothing.
     pub fn get(&self, row: usize) -> Option<&[u8]> {
         let is_null = self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
         (!is_null).then(|| self.keys.get(row))
@@ -82,44 +82,16 @@ impl SideKeys {
     }
 }
 
-/// Rows of the right, by key.
-pub struct Indexed {
-    /// The rows.
-    pub rows: RecordBatch,
-    by_key: HashMap<Box<[u8]>, Vec<u32>>,
-}
-
-impl Indexed {
-    /// Memory in bytes.
-    pub fn size(&self) -> usize {
-        let entries = self.by_key.iter();
-        let entries = entries.map(|(key, rows)| key.len() + 48 + rows.capacity() * 4);
-        self.rows.get_array_memory_size() + entries.sum::<usize>()
-    }
-}
-
-/// Pairs of a left row and a right row, in order of the left.
-#[derive(Debug, Default)]
-pub struct Matches {
-    /// Left rows.
-    pub left: Vec<u32>,
-    /// Right rows.
-    pub right: Vec<u32>,
-}
-
-/// Rows that come out: which row of either side each is.
-pub struct Chosen {
-    /// Left rows; none: nulls.
-    pub left: UInt32Array,
-    /// Right rows; none: nulls.
-    pub right: UInt32Array,
-}
+/// Takes rows that come out, a block at a time, and which left row each is of.
+pub type EmitPairs<'a> = dyn FnMut(RecordBatch, Vec<u32>) -> Result<()> + 'a;
 
 /// What rows of the two sides match, and what columns come out.
 pub struct Joiner {
     /// Which rows come out.
     pub kind: JoinKind,
     keys: [Vec<CompiledExpr>; 2],
+    /// For each key, whether null equals null.
+    nulls_equal: Vec<bool>,
     encoder: KeyEncoder,
     condition: Option<Condition>,
     sides: [SchemaRef; 2],
@@ -133,16 +105,30 @@ struct Condition {
     reads: Vec<bool>,
 }
 
+/// Rows of the right that have had a partner, by chunk.
+pub type Matched = Vec<Vec<bool>>;
+
+/// The rows of a left batch on their way through [`Joiner::pairs`].
+#[derive(Default)]
+struct Walk {
+    left: Vec<u32>,
+    right: Vec<Place>,
+    /// The first row that is not done.
+    first: u32,
+    /// Whether that row has had a partner already.
+    is_matched: bool,
+}
+
 impl Joiner {
     /// For `plan` over rows of `sides`, giving rows of `schema`.
     pub fn new(plan: &Join, sides: [SchemaRef; 2], schema: SchemaRef) -> Result<Self> {
         let [left, right] = &sides;
         let compile = |side: usize| -> Result<Vec<CompiledExpr>> {
-            let exprs = plan.keys.iter().map(|(l, r)| [l, r][side]);
+            let exprs = plan.keys.iter().map(|key| [&key.left, &key.right][side]);
             let compiled = exprs.map(|expr| CompiledExpr::compile(expr, &sides[side]));
             compiled.collect()
         };
-        let types = plan.keys.iter().map(|(left, _)| left.data_type.clone());
+        let types = plan.keys.iter().map(|key| key.left.data_type.clone());
         let fields = left.fields().iter().chain(right.fields().iter());
         let both = Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()));
         let condition = plan.condition.as_ref().map(|expr| {
@@ -158,6 +144,7 @@ impl Joiner {
         Ok(Self {
             kind: plan.kind,
             keys: [compile(0)?, compile(1)?],
+            nulls_equal: plan.keys.iter().map(|key| key.nulls_equal).collect(),
             encoder: KeyEncoder::new(types.collect())?,
             condition: condition.transpose()?,
             schema,
@@ -170,161 +157,241 @@ impl Joiner {
         &self.sides[side as usize]
     }
 
+    /// Whether rows of a side come out that match nothing.
+    pub fn keeps(&self, side: Side) -> bool {
+        match side {
+            Side::Left => self.kind.keeps_left(),
+            Side::Right => self.kind.keeps_right(),
+        }
+    }
+
     /// The keys of rows of a side.
     pub fn keys(&self, side: Side, rows: &RecordBatch) -> Result<SideKeys> {
         let exprs = self.keys[side as usize].iter();
         let columns: Result<Vec<ArrayRef>> = exprs.map(|expr| expr.evaluate(rows)).collect();
         let columns = columns?;
         let all: Vec<usize> = (0..columns.len()).collect();
-        let nulls = columns.iter().fold(None, |nulls, column| {
+        let strict = columns.iter().zip(&self.nulls_equal);
+        let strict = strict.filter(|(_, nulls_equal)| !**nulls_equal);
+        let nulls = strict.fold(None, |nulls, (column, _)| {
             NullBuffer::union(nulls.as_ref(), column.logical_nulls().as_ref())
         });
         let keys = self.encoder.encode(&columns, &all, rows.num_rows())?;
         Ok(SideKeys { keys, nulls })
     }
 
-    /// `rows` of the right by key.
-    pub fn index(&self, rows: RecordBatch) -> Result<Indexed> {
-        let keys = self.keys(Side::Right, &rows)?;
-        let mut by_key: HashMap<Box<[u8]>, Vec<u32>> = HashMap::new();
-        for row in 0..rows.num_rows() {
-            if let Some(key) = keys.get(row) {
-                let number = u32::try_from(row).expect("batches have fewer than 2^32 rows");
-                by_key.entry_ref(key).or_default().push(number);
-            }
+    /// Joins the rows of `left` with those of `right`: the pairs, in order of the left, and for kinds
+    /// that keep it each left row without a partner in its place. Notes who of the right had a
+    /// partner, if `matched` is there. Nothing larger than a block is held.
+    pub fn pairs(
+        &self,
+        left: &RecordBatch,
+        right: &Indexed,
+        mut matched: Option<&mut Matched>,
+        emit: &mut EmitPairs<'_>,
+    ) -> Result<()> {
+        if !self.kind.has_right() {
+            return self.with_or_without(left, right, emit);
         }
-        Ok(Indexed { rows, by_key })
-    }
-
-    /// All pairs that match.
-    pub fn matches(&self, left: &RecordBatch, right: &Indexed) -> Result<Matches> {
         let keys = self.keys(Side::Left, left)?;
-        let (mut matches, mut pairs) = (Matches::default(), Matches::default());
-        for row in 0..left.num_rows() {
-            let candidates = keys.get(row).and_then(|key| right.by_key.get(key));
-            for candidate in candidates.into_iter().flatten() {
-                pairs
-                    .left
-                    .push(u32::try_from(row).expect("batches have fewer than 2^32 rows"));
-                pairs.right.push(*candidate);
-                if pairs.left.len() == PAIRS {
-                    self.pass(
-                        (left, &right.rows),
-                        std::mem::take(&mut pairs),
-                        &mut matches,
-                    )?;
+        let block = width::block_rows(width::widest(left) + right.widest);
+        let mut walk = Walk::default();
+        for row in 0..number(left.num_rows()) {
+            for place in right.candidates(keys.get(row as usize)) {
+                walk.left.push(row);
+                walk.right.push(*place);
+                if walk.left.len() >= block {
+                    self.put_out((left, right), (&mut walk, row), &mut matched, emit)?;
                 }
             }
         }
-        self.pass((left, &right.rows), pairs, &mut matches)?;
-        Ok(matches)
+        let all = number(left.num_rows());
+        self.put_out((left, right), (&mut walk, all), &mut matched, emit)
     }
 
-    /// Adds the pairs that the condition lets pass.
-    fn pass(
+    /// Puts out what the walk has found, and the left rows before `until` that match nothing.
+    fn put_out(
         &self,
-        (left, right): (&RecordBatch, &RecordBatch),
-        pairs: Matches,
-        matches: &mut Matches,
+        (left, right): (&RecordBatch, &Indexed),
+        (walk, until): (&mut Walk, u32),
+        matched: &mut Option<&mut Matched>,
+        emit: &mut EmitPairs<'_>,
     ) -> Result<()> {
-        let Matches { left: l, right: r } = pairs;
-        let (ls, rs) = (UInt32Array::from(l), UInt32Array::from(r));
-        let column = |index: usize| -> Result<ArrayRef> {
-            Ok(match index.checked_sub(left.num_columns()) {
-                None => take(left.column(index), &ls, None)?,
-                Some(index) => take(right.column(index), &rs, None)?,
-            })
-        };
-        let mask = self.mask(ls.len(), column)?;
-        let passed = (0..ls.len()).filter(|pair| mask.as_ref().is_none_or(|m| m.value(*pair)));
-        for pair in passed {
-            matches.left.push(ls.value(pair));
-            matches.right.push(rs.value(pair));
+        let lefts = std::mem::take(&mut walk.left);
+        let rights: Vec<Option<Place>> = walk.right.drain(..).map(Some).collect();
+        let chunk = |number: u32| &right.chunks[number as usize];
+        let picked = (Picked::of(left, lefts.clone()), Picked::at(&rights, chunk));
+        let mask = self.mask(&picked.0, &picked.1)?;
+        let passes = |pair: &usize| mask.as_ref().is_none_or(|mask| mask.value(*pair));
+        let mut passing = (0..lefts.len()).filter(passes).peekable();
+        let (mut rows, mut places) = (vec![], vec![]);
+        for row in walk.first..=until {
+            let before = rows.len();
+            while let Some(pair) = passing.next_if(|pair| lefts[*pair] == row) {
+                rows.push(row);
+                places.push(rights[pair]);
+            }
+            let is_matched = rows.len() > before || (row == walk.first && walk.is_matched);
+            if row == until {
+                (walk.first, walk.is_matched) = (until, is_matched);
+            } else if !is_matched && self.kind.keeps_left() {
+                rows.push(row);
+                places.push(None);
+            }
         }
-        Ok(())
+        if let Some(matched) = matched {
+            for place in places.iter().flatten() {
+                matched[place.chunk as usize][place.row as usize] = true;
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let picked = Picked::at(&places, chunk);
+        let out = self.rows(&Picked::of(left, rows.iter().copied()), &picked)?;
+        emit(out, rows)
     }
 
-    /// Which of `pairs` pairs the condition lets pass, given each column of both sides that it
-    /// reads; `None`: all.
-    fn mask(
+    /// The left rows that have a partner, or those that have none.
+    fn with_or_without(
         &self,
-        pairs: usize,
-        column: impl Fn(usize) -> Result<ArrayRef>,
-    ) -> Result<Option<BooleanArray>> {
+        left: &RecordBatch,
+        right: &Indexed,
+        emit: &mut EmitPairs<'_>,
+    ) -> Result<()> {
+        let keys = self.keys(Side::Left, left)?;
+        let widest = width::widest(left) + right.widest;
+        let has_partner = self.has_partner(
+            (left.num_rows(), widest),
+            |row| right.candidates(keys.get(row)).iter().copied(),
+            |lefts, rights| {
+                let rights = Picked::at(rights, |number| &right.chunks[number as usize]);
+                self.mask(&Picked::of(left, lefts.iter().copied()), &rights)
+            },
+        )?;
+        let wanted = self.kind == JoinKind::Semi;
+        let chosen = (0..).zip(has_partner).filter(|(_, has)| *has == wanted);
+        let chosen: Vec<u32> = chosen.map(|(row, _)| row).collect();
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        let rows = rows::taken(left, chosen.clone())?;
+        let columns = rows.columns().to_vec();
+        emit(rows_of(&self.schema, columns, rows.num_rows())?, chosen)
+    }
+
+    /// Which of `rows` rows have a partner among their candidates, given what the condition says of
+    /// pairs of them (`None`: all pass).
+    ///
+    /// PERF: first a few candidates of each row are tried, then more of those that are left over, so a
+    /// row with thousands of partners costs as much as one with a few.
+    fn has_partner<C: Iterator<Item = Place>>(
+        &self,
+        (rows, widest): (usize, usize),
+        candidates: impl Fn(usize) -> C,
+        passing: impl Fn(&[u32], &[Option<Place>]) -> Result<Option<BooleanArray>>,
+    ) -> Result<Vec<bool>> {
+        if self.condition.is_none() {
+            return Ok((0..rows)
+                .map(|row| candidates(row).next().is_some())
+                .collect());
+        }
+        let block = width::block_rows(widest);
+        let mut has_partner = vec![false; rows];
+        let mut open: Vec<u32> = (0..number(rows)).collect();
+        let (mut tried, mut count) = (0, 16);
+        while !open.is_empty() {
+            let (mut own, mut others) = (vec![], vec![]);
+            let mut note = |own: &mut Vec<u32>, others: &mut Vec<Option<Place>>| {
+                let mask = passing(own, others)?;
+                for (pair, row) in own.drain(..).enumerate() {
+                    has_partner[row as usize] |= mask.as_ref().is_none_or(|m| m.value(pair));
+                }
+                others.clear();
+                Ok::<_, millstream_core::Error>(())
+            };
+            let mut left_over = vec![];
+            for row in open {
+                let mut found = 0;
+                for place in candidates(row as usize).skip(tried).take(count) {
+                    own.push(row);
+                    others.push(Some(place));
+                    found += 1;
+                    if own.len() >= block {
+                        note(&mut own, &mut others)?;
+                    }
+                }
+                if found == count {
+                    left_over.push(row);
+                }
+            }
+            note(&mut own, &mut others)?;
+            left_over.retain(|row| !has_partner[*row as usize]);
+            open = left_over;
+            (tried, count) = (tried + count, count * 4);
+        }
+        Ok(has_partner)
+    }
+
+    /// Which of the pairs the condition lets pass; `None`: all.
+    fn mask(&self, left: &Picked<'_>, right: &Picked<'_>) -> Result<Option<BooleanArray>> {
         let Some(condition) = &self.condition else {
             return Ok(None);
         };
+        let pairs = left.len();
+        let width = self.sides[0].fields().len();
         let fields = condition.both.fields().iter().zip(&condition.reads);
-        let columns = fields
-            .enumerate()
-            .map(|(index, (field, is_read))| match is_read {
-                true => column(index),
-                false => Ok(new_null_array(field.data_type(), pairs)),
-            });
+        let columns = fields.enumerate().map(|(index, (field, is_read))| {
+            let data_type = field.data_type();
+            match (is_read, index.checked_sub(width)) {
+                (false, _) => Ok(new_null_array(data_type, pairs)),
+                (true, None) => left.column(index, data_type),
+                (true, Some(index)) => right.column(index, data_type),
+            }
+        });
         let columns: Result<Vec<ArrayRef>> = columns.collect();
         let rows = rows_of(&condition.both, columns?, pairs)?;
         Ok(Some(condition.predicate.filter_mask(&rows)?))
     }
 
-    /// The rows that come out, given the pairs that match among `left` and `right` rows.
-    pub fn choose(&self, matches: &Matches, left: usize, right: usize) -> Chosen {
-        let count = |rows: usize| u32::try_from(rows).expect("batches have fewer than 2^32 rows");
-        let (mut ls, mut rs): (Vec<Option<u32>>, Vec<Option<u32>>) = (vec![], vec![]);
-        let mut next = 0;
-        for row in 0..count(left) {
-            let first = next;
-            while matches.left.get(next) == Some(&row) {
-                next += 1;
-            }
-            let found = &matches.right[first..next];
-            match self.kind {
-                JoinKind::Semi if !found.is_empty() => ls.push(Some(row)),
-                JoinKind::Anti if found.is_empty() => ls.push(Some(row)),
-                JoinKind::Semi | JoinKind::Anti => {}
-                _ => {
-                    ls.extend(found.iter().map(|_| Some(row)));
-                    rs.extend(found.iter().map(|row| Some(*row)));
-                    if found.is_empty() && self.kind.keeps_left() {
-                        ls.push(Some(row));
-                        rs.push(None);
-                    }
-                }
+    /// The columns of pairs that come out.
+    fn rows(&self, left: &Picked<'_>, right: &Picked<'_>) -> Result<RecordBatch> {
+        let mut columns = vec![];
+        for (picked, side) in [left, right].into_iter().zip(&self.sides) {
+            for (index, field) in side.fields().iter().enumerate() {
+                columns.push(picked.column(index, field.data_type())?);
             }
         }
-        if self.kind.keeps_right() {
-            let mut is_matched = vec![false; right];
-            matches
-                .right
-                .iter()
-                .for_each(|row| is_matched[*row as usize] = true);
-            let unmatched = (0..count(right)).filter(|row| !is_matched[*row as usize]);
-            for row in unmatched {
-                ls.push(None);
-                rs.push(Some(row));
-            }
-        }
-        Chosen {
-            left: ls.into(),
-            right: rs.into(),
-        }
+        rows_of(&self.schema, columns, left.len())
     }
 
-    /// The columns of rows that come out.
-    pub fn rows(
-        &self,
-        (left, right): (&RecordBatch, &RecordBatch),
-        chosen: &Chosen,
-    ) -> Result<RecordBatch> {
-        let taken = |rows: &RecordBatch, which: &UInt32Array| -> Result<Vec<ArrayRef>> {
-            let columns = rows.columns().iter();
-            columns
-                .map(|column| Ok(take(column, which, None)?))
-                .collect()
+    /// Rows of `side` with nulls for the other side.
+    fn alone(&self, side: Side, rows: &RecordBatch) -> Result<RecordBatch> {
+        let other = self.side(side.other()).fields().iter();
+        let nulls = other.map(|field| new_null_array(field.data_type(), rows.num_rows()));
+        let own = rows.columns().iter().cloned();
+        let columns = match side {
+            Side::Left => own.chain(nulls).collect(),
+            Side::Right => nulls.chain(own).collect(),
         };
-        let mut columns = taken(left, &chosen.left)?;
-        if self.kind.has_right() {
-            columns.extend(taken(right, &chosen.right)?);
+        rows_of(&self.schema, columns, rows.num_rows())
+    }
+
+    /// The rows of `rows` by the shard that owns them. Rows that match nothing and do not come out
+    /// without a partner are left out. `end` is that of their window.
+    fn by_owner(
+        &self,
+        side: Side,
+        rows: &RecordBatch,
+        (end, shards): (i64, usize),
+    ) -> Result<Vec<Vec<u32>>> {
+        let keys = self.keys(side, rows)?;
+        let mut owned = vec![vec![]; shards];
+        for row in 0..rows.num_rows() {
+            if keys.get(row).is_some() || self.keeps(side) {
+                owned[keys.owner(row, end, shards)].push(number(row));
+            }
         }
-        rows_of(&self.schema, columns, chosen.left.len())
+        Ok(owned)
     }
 }

@@ -20,6 +20,41 @@ pub struct LateRows {
     rows: Vec<LateRow>,
 }
 
+/// Rows of a batch that missed a window, until it is known whether they are in another.
+#[derive(Debug, Default)]
+pub struct Missed {
+    rows: Vec<LateRow>,
+    count: BTreeSet<u32>,
+}
+
+impl Missed {
+    /// Adds a row that missed a window.
+    pub fn push(&mut self, row: LateRow) {
+        self.rows.push(row);
+    }
+
+    /// Row `row` of the source batch is in a window that is open.
+    pub fn counts_elsewhere(&mut self, row: u32) {
+        // PERF: most batches have no late rows; only what comes after one has to be remembered, as
+        // the windows of a row come in order and those that passed are the first.
+        if !self.rows.is_empty() {
+            self.count.insert(row);
+        }
+    }
+
+    /// Gives the rows that are in no window; of each the last that it missed.
+    pub fn give(self, late: &mut LateRows) {
+        let rows = self.rows.into_iter();
+        let lost = rows.filter(|row| !self.count.contains(&row.row));
+        let mut lost = lost.peekable();
+        while let Some(row) = lost.next() {
+            if lost.peek().is_none_or(|next| next.row != row.row) {
+                late.push(row);
+            }
+        }
+    }
+}
+
 /// A row that a query dropped.
 #[derive(Debug, Clone)]
 pub struct LateRow {

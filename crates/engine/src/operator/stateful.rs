@@ -53,6 +53,19 @@ pub struct Barrier {
 /// What a shard has to take in, or gives away: batches by shard.
 pub type ByShard = Vec<Vec<StateBatch>>;
 
+/// Takes rows that are complete.
+pub type Emit<'a> = dyn FnMut(RecordBatch) -> Result<()> + 'a;
+
+/// All rows that `fire` gives away.
+pub fn collected(fire: impl FnOnce(&mut Emit<'_>) -> Result<()>) -> Result<Vec<RecordBatch>> {
+    let mut results = vec![];
+    fire(&mut |rows| {
+        results.push(rows);
+        Ok(())
+    })?;
+    Ok(results)
+}
+
 /// See the module.
 pub trait Stateful: Send {
     /// Says how many shards there are, before anything else. Not said of an operator that only carries
@@ -69,6 +82,12 @@ pub trait Stateful: Send {
 
     /// Second step: takes in what shards gave, and gives the rows that are complete.
     fn fire(&mut self, states: &[StateBatch]) -> Result<Vec<RecordBatch>>;
+
+    /// The same, giving rows away as they are made: for operators whose results can be many times what
+    /// they hold.
+    fn fire_into(&mut self, states: &[StateBatch], emit: &mut Emit<'_>) -> Result<()> {
+        self.fire(states)?.into_iter().try_for_each(emit)
+    }
 
     /// What changed since the last call: what a checkpoint must add.
     fn changes(&mut self) -> Result<Vec<StateBatch>>;

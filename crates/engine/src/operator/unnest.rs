@@ -1,15 +1,17 @@
 //! `UNNEST`: a row for each element of an array or map.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, StructArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, StructArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 use millstream_core::plan::Unnest;
 use millstream_core::{Error, Result};
 
-use super::batch::{Batch, Origin};
+use super::batch::Batch;
 use super::chain::rows_of;
+use super::width;
 use crate::expr::CompiledExpr;
 
 /// See [`Unnest`]. It remembers nothing.
@@ -38,28 +40,38 @@ impl UnnestOperator {
         })
     }
 
-    /// The rows of `batch`, each as often as it has elements.
-    pub fn unnest(&self, batch: &Batch) -> Result<Batch> {
+    /// Gives the rows of `batch`, each as often as it has elements, some at a time.
+    pub fn unnest(&self, batch: &Batch, emit: &mut dyn FnMut(Batch) -> Result<()>) -> Result<()> {
         let array = self.array.evaluate(&batch.rows)?;
         let elements = self.elements(&array)?;
-        let rows = UInt32Array::from(elements.rows);
+        let kept = batch.rows.project(&self.plan.keep)?;
+        let block = width::block_rows(width::widest(&kept));
+        for start in (0..elements.rows.len()).step_by(block) {
+            let end = elements.rows.len().min(start + block);
+            emit(self.block(batch, (&kept, &array), &elements, start..end)?)?;
+        }
+        Ok(())
+    }
+
+    fn block(
+        &self,
+        batch: &Batch,
+        (kept, array): (&RecordBatch, &ArrayRef),
+        elements: &Elements,
+        range: Range<usize>,
+    ) -> Result<Batch> {
+        let of = &elements.rows[range.clone()];
+        let rows = UInt32Array::from(of.to_vec());
         let mut columns: Vec<ArrayRef> = vec![];
-        for column in &self.plan.keep {
-            columns.push(take(batch.rows.column(*column), &rows, None)?);
+        for column in kept.columns() {
+            columns.push(take(column, &rows, None)?);
         }
-        columns.extend(element_columns(&array, &elements.values)?);
+        columns.extend(element_columns(array, &elements.values[range.clone()])?);
         if self.plan.ordinality {
-            columns.push(Arc::new(Int32Array::from(elements.positions)));
+            let positions = elements.positions[range].to_vec();
+            columns.push(Arc::new(Int32Array::from(positions)));
         }
-        let origin = batch.origin.as_ref().map(|origin| Origin {
-            source: origin.source.clone(),
-            selection: Some(
-                rows.values()
-                    .iter()
-                    .map(|row| origin.source_row(*row as usize))
-                    .collect(),
-            ),
-        });
+        let origin = batch.origin.as_ref().map(|origin| origin.chosen(of));
         let rows = rows_of(&self.schema, columns, rows.len())?;
         Ok(Batch { rows, origin })
     }

@@ -17,7 +17,7 @@ use millstream_core::{EventTime, Result, Watermark};
 
 use super::arrival::RowOrder;
 use super::batch::Batch;
-use super::late::{LateRow, LateRows};
+use super::late::{LateRow, LateRows, Missed};
 use super::stateful::{Absorb, Barrier, ByShard, StateBatch, Stateful};
 use super::waiting::{self, WaitingRows};
 use crate::state::row_codec::{EncodedRows, RowCodec, owner};
@@ -72,15 +72,17 @@ impl WindowRankOperator {
         }
         let starts = to_millis(batch.rows.column(self.plan.window[0]))?;
         let mut on_time = vec![];
+        let mut missed = Missed::default();
         for (row, end) in ends.iter().enumerate() {
             let window_end = EventTime(*end);
+            let source_row = origin.source_row(row);
             if !origin.is_late(row, window_end, self.fired) {
+                missed.counts_elsewhere(source_row);
                 on_time.push(u32::try_from(row).expect("batches have fewer than 2^32 rows"));
                 continue;
             }
-            let source_row = origin.source_row(row);
             let before = origin.source.watermark_before(source_row as usize);
-            late.push(LateRow {
+            missed.push(LateRow {
                 row: source_row,
                 query: self.query.clone(),
                 window_start: EventTime(starts.value(row)),
@@ -88,6 +90,7 @@ impl WindowRankOperator {
                 watermark: before.advanced_to(self.fired),
             });
         }
+        missed.give(late);
         Ok(Some(on_time))
     }
 

@@ -14,7 +14,8 @@ use super::config::JobConfig;
 use super::memory::MemoryBudget;
 use super::pool::{self, ShardPool};
 use super::progress::{
-    add_nodes, add_reports, initial_status, is_unchanged, source_progress, update_status,
+    add_nodes, add_reports, initial_status, is_unchanged, source_marks, source_progress,
+    update_status,
 };
 use super::recovery::{Recovered, open_splits};
 use super::shard::{EpochOutput, Request, Shard, ShardSplit, SplitReport};
@@ -110,17 +111,20 @@ impl<P: ShardPool> Coordinator<P> {
         let reports = pool::barrier(&mut self.pool)?;
         let now_ms = self.config.env.now_ms();
         let sources = self.progress(&reports, now_ms);
-        if is_unchanged(&self.manifest, &sources) && !self.rewrite_state {
+        let fired = self.fired(&sources);
+        let is_unchanged =
+            is_unchanged(&self.manifest, &sources) && *fired == *self.fired(&self.manifest.sources);
+        if is_unchanged && !self.rewrite_state {
             pool::resume(&mut self.pool)?;
             self.protocol.cancel()?;
             self.settle(&reports, now_ms);
             return Ok(false);
         }
-        self.fire(&sources)?;
+        self.fire(&fired)?;
         let outputs = pool::finish(&mut self.pool, epoch)?;
         let standing = self.config.env.monotonic().saturating_sub(started);
         let nodes: Vec<_> = outputs.iter().map(|output| output.nodes.clone()).collect();
-        let manifest = self.stage(epoch, sources, outputs)?;
+        let manifest = self.stage(epoch, (sources, &fired), outputs)?;
         self.protocol.staged()?;
         self.store.write_manifest(&manifest)?;
         self.protocol.durable()?;
@@ -170,16 +174,15 @@ impl<P: ShardPool> Coordinator<P> {
             .collect()
     }
 
-    /// Up to where each source has fired.
+    /// Up to where each operator fires, given how far the sources are.
     fn fired(&self, sources: &BTreeMap<String, SourceProgress>) -> Arc<[Watermark]> {
-        let plans = self.config.plan.sources.iter();
-        plans.map(|plan| sources[&plan.table].fired).collect()
+        let marks = source_marks(&self.config.plan, sources);
+        self.nodes.watermarks(&self.manifest.nodes, &marks).into()
     }
 
-    fn fire(&mut self, sources: &BTreeMap<String, SourceProgress>) -> Result<()> {
-        let watermarks = self.fired(sources);
+    fn fire(&mut self, watermarks: &Arc<[Watermark]>) -> Result<()> {
         for level in 0..self.levels {
-            let routed = pool::close(&mut self.pool, level, &watermarks)?;
+            let routed = pool::close(&mut self.pool, level, watermarks)?;
             pool::fire(&mut self.pool, level, routed)?;
         }
         Ok(())
@@ -189,7 +192,7 @@ impl<P: ShardPool> Coordinator<P> {
     fn stage(
         &mut self,
         epoch: Epoch,
-        mut sources: BTreeMap<String, SourceProgress>,
+        (mut sources, fired): (BTreeMap<String, SourceProgress>, &[Watermark]),
         outputs: Vec<EpochOutput>,
     ) -> Result<Manifest> {
         let mut staged: BTreeMap<SinkId, Vec<Staged>> = BTreeMap::new();
@@ -221,13 +224,14 @@ impl<P: ShardPool> Coordinator<P> {
                 }
             }
         }
-        let segments = self.segments(epoch, &sources, &states)?;
+        let segments = self.segments(epoch, fired, &states)?;
         let finished = !sources.is_empty() && sources.values().all(|s| s.fired == Watermark::MAX);
         Ok(Manifest {
             epoch,
             parallelism: self.config.parallelism,
             finished,
             sources,
+            nodes: fired.to_vec(),
             segments,
             sinks: self.sink_progress(staged),
             ..self.manifest.clone()
@@ -237,7 +241,7 @@ impl<P: ShardPool> Coordinator<P> {
     fn segments(
         &self,
         epoch: Epoch,
-        sources: &BTreeMap<String, SourceProgress>,
+        of_nodes: &[Watermark],
         states: &ChangedState,
     ) -> Result<Vec<SegmentRef>> {
         let mut segments = match self.rewrite_state {
@@ -245,8 +249,7 @@ impl<P: ShardPool> Coordinator<P> {
             false => self.manifest.segments.clone(),
         };
         let plan = &self.config.plan;
-        let of_sources = self.fired(sources);
-        let fired = |node: NodeId| self.nodes.watermark(node, &of_sources);
+        let fired = |node: NodeId| of_nodes[node.index()];
         drop_expired(&mut segments, &fired);
         for (place, states) in states {
             segments.push(self.store.write_segment((epoch, 0, *place), states)?);

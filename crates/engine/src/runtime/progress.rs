@@ -8,6 +8,7 @@ use millstream_core::{SplitId, Watermark};
 
 use super::shard::SplitReport;
 use crate::checkpoint::{Manifest, SourceProgress, SplitProgress};
+use crate::operator::SourceMark;
 use crate::operator::chain::NodeCounters;
 use crate::status::{JobState, JobStatus, OperatorStatus, SinkStatus, SourceStatus, SplitStatus};
 
@@ -41,9 +42,36 @@ pub fn source_progress(
     });
     SourceProgress {
         fired,
+        is_idle: !all_ended && is_source_idle(plan, &reports, now_ms),
         splits: splits.collect(),
         counters: before.counters,
     }
+}
+
+/// Whether nothing has come from any split for the idle timeout, if there is one.
+fn is_source_idle(
+    plan: &SourcePlan,
+    reports: &BTreeMap<&SplitId, &SplitReport>,
+    now_ms: i64,
+) -> bool {
+    let is_quiet = |report: &&SplitReport| {
+        let pending = SplitReport {
+            pending: report.pending || report.ended,
+            ..(*report).clone()
+        };
+        is_idle(plan, &pending, now_ms)
+    };
+    let has_timeout = plan.event_time.as_ref().and_then(|it| it.idle_timeout_ms);
+    has_timeout.is_some() && reports.values().all(is_quiet)
+}
+
+/// How far the sources of a plan are, by source.
+pub fn source_marks(plan: &Plan, sources: &BTreeMap<String, SourceProgress>) -> Vec<SourceMark> {
+    let marks = plan.sources.iter().map(|source| {
+        let SourceProgress { fired, is_idle, .. } = sources[&source.table];
+        SourceMark { fired, is_idle }
+    });
+    marks.collect()
 }
 
 fn is_idle(plan: &SourcePlan, report: &SplitReport, now_ms: i64) -> bool {

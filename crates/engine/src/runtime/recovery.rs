@@ -13,6 +13,7 @@ use millstream_core::{Epoch, Error, Incarnation, NodeId, Offset, Result, ShardIn
 use super::alignment::Alignment;
 use super::config::JobConfig;
 use super::memory::MemoryBudget;
+use super::progress::source_marks;
 use super::shard::{EndedReader, Shard, ShardSplit};
 use super::tables::Tables;
 use super::way_back::{check_sinks, with_way_back};
@@ -139,6 +140,7 @@ fn first_manifest(config: &JobConfig) -> Manifest {
         sources: sources
             .map(|source| (source.table.clone(), SourceProgress::default()))
             .collect(),
+        nodes: vec![],
         segments: vec![],
         sinks: BTreeMap::new(),
     }
@@ -311,8 +313,8 @@ fn restore(
     plan: &Plan,
     shards: &mut [Shard],
 ) -> Result<bool> {
-    let sources = plan.sources.iter();
-    let fired: Vec<Watermark> = sources.map(|s| manifest.sources[&s.table].fired).collect();
+    let marks = source_marks(plan, &manifest.sources);
+    let fired = NodeProgress::new(plan).watermarks(&manifest.nodes, &marks);
     for shard in shards.iter_mut() {
         shard.chain.set_fired(&fired);
     }
@@ -362,10 +364,9 @@ fn redistribute(
             lane.absorb(&state, Absorb::Restore)?;
         }
     }
-    let progress = NodeProgress::new(plan);
     for ((node, lane), mut operator) in lanes {
         // What segments still hold of the past must not be put together with the present.
-        operator.set_fired(progress.watermark(node, fired));
+        operator.set_fired(fired[node.index()]);
         operator.drop_fired();
         let by_shard = operator.rescaled(lane, shards.len())?;
         for (shard, states) in shards.iter_mut().zip(by_shard) {

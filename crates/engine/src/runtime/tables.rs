@@ -9,7 +9,6 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use millstream_core::connector::Connectors;
 use millstream_core::plan::{Operator, TablePlan};
 use millstream_core::source::{Read, ReadLimit, Source, Split};
@@ -48,14 +47,15 @@ impl Tables {
     /// Reads all tables of a job's plan.
     pub fn open(config: &JobConfig) -> Result<(Self, Loaded)> {
         let mut chain = Chain::new(&config.plan)?;
-        let (mut tables, mut loaded) = (vec![], vec![]);
+        let (mut tables, mut loaded): (Vec<Table>, _) = (vec![], vec![]);
         for plan in &config.plan.tables {
             let of_table = |error: Error| error.context(format!("table `{}`", plan.source.table));
             let source = config.connectors.source(&plan.source).map_err(of_table)?;
             // What changes while it is read is seen as changed afterwards.
             let version = source.version().map_err(of_table)?;
-            let rows = read(plan, &*source, config).map_err(of_table)?;
-            let rows = chain.table_join(plan.id)?.indexed(rows)?;
+            let held: usize = tables.iter().map(|table| table.bytes).sum();
+            let rows = read(plan, (&*source, held), config).map_err(of_table)?;
+            let rows = chain.table_join(plan.id)?.indexed(&rows)?;
             tables.push(Table {
                 plan: plan.clone(),
                 source,
@@ -75,13 +75,16 @@ impl Tables {
     /// The rows of tables that have changed.
     pub fn refresh(&mut self, config: &JobConfig) -> Result<Loaded> {
         let mut loaded = vec![];
+        let all = self.bytes();
         for table in self.tables.iter_mut().filter(|it| it.plan.is_refreshed) {
-            let again = || -> Result<Option<(Option<String>, RecordBatch)>> {
+            let again = || -> Result<Option<(Option<String>, Vec<RecordBatch>)>> {
                 let version = table.source.version()?;
                 if version == table.version {
                     return Ok(None);
                 }
-                Ok(Some((version, read(&table.plan, &*table.source, config)?)))
+                let others = all - table.bytes;
+                let rows = read(&table.plan, (&*table.source, others), config)?;
+                Ok(Some((version, rows)))
             };
             let (version, rows) = match again() {
                 Ok(None) => continue,
@@ -93,7 +96,7 @@ impl Tables {
                     continue;
                 }
             };
-            let rows = self.chain.table_join(table.plan.id)?.indexed(rows)?;
+            let rows = self.chain.table_join(table.plan.id)?.indexed(&rows)?;
             table.version = version;
             table.bytes = rows.size();
             loaded.push((table.plan.id, rows));
@@ -102,11 +105,15 @@ impl Tables {
     }
 }
 
-/// All rows, after the table's steps.
-fn read(plan: &TablePlan, source: &dyn Source, config: &JobConfig) -> Result<RecordBatch> {
+/// All rows, after the table's steps; other tables hold so many bytes.
+fn read(
+    plan: &TablePlan,
+    (source, held): (&dyn Source, usize),
+    config: &JobConfig,
+) -> Result<Vec<RecordBatch>> {
     let mut decoder = decoder(plan, &*config.connectors)?;
     let mut batches = vec![];
-    let mut bytes = 0;
+    let mut bytes = held;
     for split in source.splits()? {
         let mut reader = source.open(&split.id, None)?;
         let context = SplitContext {
@@ -134,14 +141,14 @@ fn read(plan: &TablePlan, source: &dyn Source, config: &JobConfig) -> Result<Rec
             if bytes > config.memory_bytes_max {
                 let limit = config.memory_bytes_max >> 20;
                 return Err(Error::invalid(format!(
-                    "its rows do not fit into memory: found more than the {limit} MiB that the \
-                     pipeline may use"
+                    "its rows do not fit into memory: the tables that are joined with have more \
+                     than the {limit} MiB that the pipeline may use"
                 )));
             }
             batches.push(rows);
         }
     }
-    Ok(concat_batches(&plan.schema(), &batches)?)
+    Ok(batches)
 }
 
 fn undecodable(split: &Split, offset: u64, error: &str) -> Error {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::datatypes::{DataType, Schema};
 use millstream_core::expr::Expr;
 use millstream_core::plan::{
-    Join, JoinOn as PlanOn, NodeInput, Operator, SourcePlan, TablePlan, TableStep,
+    Join, JoinKey, JoinOn as PlanOn, NodeInput, Operator, SourcePlan, TablePlan, TableStep,
 };
 use millstream_core::{SourceId, TableId};
 
@@ -31,11 +31,11 @@ pub(super) fn needs_of_join(
             add(index);
         });
     }
-    for (left, right) in &spec.keys {
-        left.for_each_column(&mut |index| {
+    for key in &spec.keys {
+        key.left.for_each_column(&mut |index| {
             sides[0].insert(index);
         });
-        right.for_each_column(&mut |index| {
+        key.right.for_each_column(&mut |index| {
             sides[1].insert(index);
         });
     }
@@ -96,9 +96,10 @@ impl Emitter<'_> {
             schema_of(&kept_fields(&left.fields, &of_left)),
             schema_of(&kept_fields(&right.fields, &of_right)),
         ];
-        let keys = spec.keys.iter().map(|(l, r)| {
-            let left = over(l, &of_left, &sides[0]);
-            (left, over(r, &of_right, &sides[1]))
+        let keys = spec.keys.iter().map(|key| JoinKey {
+            left: over(&key.left, &of_left, &sides[0]),
+            right: over(&key.right, &of_right, &sides[1]),
+            nulls_equal: key.nulls_equal,
         });
         let both_schema = schema_of(&both_fields);
         let join = Join {

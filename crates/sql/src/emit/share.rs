@@ -98,7 +98,8 @@ fn exprs_of(operator: &mut Operator) -> Vec<&mut Expr> {
         Operator::Project(exprs) => exprs.iter_mut().collect(),
         Operator::Unnest(unnest) => vec![&mut unnest.array],
         Operator::Join(join) => {
-            let keys = join.keys.iter_mut().flat_map(|(l, r)| [l, r]);
+            let keys = join.keys.iter_mut();
+            let keys = keys.flat_map(|key| [&mut key.left, &mut key.right]);
             keys.chain(&mut join.condition).collect()
         }
         Operator::AssignWindow(_)

@@ -68,6 +68,12 @@ impl Overs {
         }
     }
 
+    /// The time in whose order rows come out. Another event time of the rows can be older than what has
+    /// come out already, so nothing after them can go by that.
+    pub fn time_column(&self) -> Option<usize> {
+        self.over.as_ref().map(|over| over.time_column)
+    }
+
     fn push(&mut self, call: BoundOver, window: Window) -> Result<Expr> {
         if self.rank.is_some() {
             return Err(beside_rank(window.place));

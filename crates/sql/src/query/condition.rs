@@ -5,6 +5,7 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 use millstream_core::expr::{BinaryOp, Expr, ExprKind, Literal};
+use millstream_core::plan::JoinKey;
 
 use crate::query::join::reads;
 use crate::rel::JoinOn;
@@ -36,8 +37,8 @@ pub(super) struct Interval {
 
 /// What is not said by how the rows wait for each other.
 pub(super) struct Rest {
-    /// Pairs that are equal, over the left and over the right.
-    pub keys: Vec<(Expr, Expr)>,
+    /// What is equal.
+    pub keys: Vec<JoinKey>,
     /// Over both.
     pub condition: Vec<Expr>,
 }
@@ -211,17 +212,28 @@ fn pair(expr: &Expr, width: usize) -> Option<[usize; 2]> {
 }
 
 /// `left = right` as a key: equal bytes are equal values, which does not hold for floating point.
-fn key(expr: &Expr, width: usize) -> Option<(Expr, Expr)> {
+fn key(expr: &Expr, width: usize) -> Option<JoinKey> {
+    let nulls_equal = matches!(
+        expr.kind,
+        ExprKind::Binary {
+            op: BinaryOp::IsNotDistinctFrom,
+            ..
+        }
+    );
     let (left, right) = equal(expr, width)?;
     let is_float = matches!(left.data_type, DataType::Float32 | DataType::Float64);
     let is_key = is_comparable(&left.data_type) && !is_float && left.data_type == right.data_type;
-    is_key.then_some((left, right))
+    is_key.then_some(JoinKey {
+        left,
+        right,
+        nulls_equal,
+    })
 }
 
-/// The sides of `left = right`, each in terms of its side.
+/// The sides of `left = right` or `left IS NOT DISTINCT FROM right`, each in terms of its side.
 fn equal(expr: &Expr, width: usize) -> Option<(Expr, Expr)> {
     let ExprKind::Binary {
-        op: BinaryOp::Equal,
+        op: BinaryOp::Equal | BinaryOp::IsNotDistinctFrom,
         left,
         right,
     } = &expr.kind

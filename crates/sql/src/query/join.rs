@@ -54,16 +54,22 @@ impl QueryBinder<'_> {
             let joins = table.joins.iter();
             joined.extend(joins.map(|it| (&it.relation, &it.join_operator)));
         }
-        // What WHERE says holds before an outer join only for rows that it keeps anyway.
-        let all_inner = joined.iter().all(|(_, it)| is_inner(it));
-        let mut keep = vec![];
-        let conditions = if all_inner { conditions } else { &mut keep };
+        // What WHERE says holds before an outer join only for rows that it keeps anyway: those on its
+        // left, unless the rows on its right come out without them.
+        let last_turning = joined.iter().rposition(|(_, it)| !keeps_left_rows(it));
+        let mut none = vec![];
         let first = match joined.is_empty() {
             true => return self.bind_factor(&first.relation),
             false => self.bind_factor(&first.relation)?,
         };
         let mut bound = first;
-        for (relation, operator) in joined {
+        for (index, (relation, operator)) in joined.into_iter().enumerate() {
+            let is_before = last_turning.is_some_and(|last| index < last);
+            let conditions = if is_before {
+                &mut none
+            } else {
+                &mut *conditions
+            };
             let place = relation.span().start;
             crate::rel::depth::check(&bound.rel, place)?;
             bound = match unnest_call(relation, operator)? {
@@ -212,20 +218,7 @@ impl QueryBinder<'_> {
             return Ok(Some((JoinOn::Table { is_refreshed: true }, false)));
         }
         if let (Some(starts), Some(ends)) = (conditions.starts, conditions.ends) {
-            let kinds = (
-                left.rel.window_of(starts[0]),
-                right.rel.window_of(starts[1]),
-            );
-            let (Some(l), Some(r)) = kinds else {
-                return Err(Fault::unsupported(place, "a join of these windows is"));
-            };
-            if let WindowKind::Session { .. } = plain(&l.kind) {
-                return Err(Fault::unsupported(place, "a join of sessions is"));
-            }
-            if plain(&l.kind) != plain(&r.kind) {
-                let message = "the windows of the two sides differ in kind, size or offset";
-                return Err(Fault::at(place, message));
-            }
+            check_windows((left, right), starts, place)?;
             let [left, right] = [0, 1].map(|side| [starts[side], ends[side]]);
             return Ok(Some((JoinOn::Window { left, right }, false)));
         }
@@ -322,6 +315,43 @@ struct Found<'a> {
     is_lookup: bool,
     place: Place,
     name: &'a str,
+}
+
+/// Refuses windows that cannot be joined. `starts` are the columns of their start.
+fn check_windows(
+    (left, right): (&mut Bound, &mut Bound),
+    starts: [usize; 2],
+    place: Place,
+) -> Result<()> {
+    let differ = || {
+        let message = "the windows of the two sides differ in kind, size or offset";
+        Fault::at(place, message)
+    };
+    let gaps = [
+        left.rel.sessions_of(starts[0]),
+        right.rel.sessions_of(starts[1]),
+    ];
+    let (left, right) = match gaps {
+        [None, None] => {
+            let left = left.rel.window_of(starts[0]);
+            (left, right.rel.window_of(starts[1]))
+        }
+        // Sessions are joined once they are complete: results whose bounds are the same.
+        [Some(left), Some(right)] if left == right => return Ok(()),
+        [Some(_), Some(_)] => return Err(differ()),
+        _ => return Err(Fault::unsupported(place, "a join of these windows is")),
+    };
+    let (Some(left), Some(right)) = (left, right) else {
+        return Err(Fault::unsupported(place, "a join of these windows is"));
+    };
+    if let WindowKind::Session { .. } = plain(&left.kind) {
+        let fault = Fault::unsupported(place, "a join of rows of sessions is");
+        return Err(fault.help("aggregate both sides by their sessions and join the results"));
+    }
+    match plain(&left.kind) == plain(&right.kind) {
+        true => Ok(()),
+        false => Err(differ()),
+    }
 }
 
 fn plain(kind: &WindowKind) -> &WindowKind {
@@ -482,9 +512,12 @@ fn reads_both(expr: &Expr, width: usize) -> bool {
     reads(expr, width) == (true, true)
 }
 
-fn is_inner(operator: &JoinOperator) -> bool {
+fn keeps_left_rows(operator: &JoinOperator) -> bool {
     use JoinOperator as J;
-    matches!(operator, J::Join(_) | J::Inner(_) | J::CrossJoin(_))
+    matches!(
+        operator,
+        J::Join(_) | J::Inner(_) | J::CrossJoin(_) | J::Left(_) | J::LeftOuter(_)
+    )
 }
 
 fn kind_of(

@@ -7,6 +7,7 @@ use crate::expr::ExprBinder;
 use crate::expr::over::sort_by;
 use crate::query::{Bound, QueryBinder};
 use crate::rel::OverBy;
+use crate::scope::Role;
 
 impl QueryBinder<'_> {
     /// Sorts the rows of `bound`, whose columns ORDER BY can name.
@@ -15,7 +16,7 @@ impl QueryBinder<'_> {
         let OrderByKind::Expressions(exprs) = &order_by.kind else {
             return Err(Fault::unsupported(place, "`ORDER BY ALL` is"));
         };
-        let Bound { rel, scope } = bound;
+        let Bound { rel, mut scope } = bound;
         let mut binder = ExprBinder::scalar(&scope, self.dialect, "ORDER BY");
         binder.start = place;
         let order = exprs.iter().map(|by| sort_by(&mut binder, by));
@@ -32,6 +33,12 @@ impl QueryBinder<'_> {
                         results in a table have no order: sort when you read them";
             return Err(Fault::unsupported(place, what).help(help));
         };
+        // Another event time can be older than what has come out already.
+        for (index, column) in scope.columns.iter_mut().enumerate() {
+            if index != time_column && column.role.is_time() {
+                column.role = Role::Plain;
+            }
+        }
         let rel = rel.over(OverBy {
             keys: vec![],
             time_column,

@@ -121,6 +121,13 @@ impl QueryBinder<'_> {
             columns.push(column);
             exprs.push(expr);
         }
+        if let Some(time) = overs.time_column() {
+            let of_columns = columns.iter_mut().zip(&exprs);
+            let others = of_columns.filter(|(_, expr)| expr.as_column() != Some(time));
+            for (column, _) in others.filter(|(column, _)| column.role.is_time()) {
+                column.role = Role::Plain;
+            }
+        }
         rel = overs.append(rel, &mut exprs);
         Ok(project(rel, columns, exprs))
     }

@@ -40,7 +40,7 @@ fn of_rel(rel: &Rel) -> (usize, usize) {
         Step::Unnest(input, spec) => (input, of_expr(&spec.array)),
         Step::Join(left, right, spec) => {
             let (left, right) = (of_rel(left), of_rel(right));
-            let keys = spec.keys.iter().flat_map(|(left, right)| [left, right]);
+            let keys = spec.keys.iter().flat_map(|key| [&key.left, &key.right]);
             let own = deepest(keys.chain(&spec.condition));
             return (left.0.max(right.0) + 1, own.max(left.1).max(right.1));
         }

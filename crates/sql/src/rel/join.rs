@@ -2,7 +2,7 @@
 
 use arrow::datatypes::DataType;
 use millstream_core::expr::Expr;
-use millstream_core::plan::{JoinKind, WindowSpec};
+use millstream_core::plan::{JoinKey, JoinKind, WindowKind, WindowSpec};
 
 use super::{Rel, Step, unused_name};
 
@@ -11,8 +11,8 @@ use super::{Rel, Step, unused_name};
 pub(crate) struct JoinSpec {
     /// Which rows come out.
     pub kind: JoinKind,
-    /// Pairs that are equal, over the left and over the right.
-    pub keys: Vec<(Expr, Expr)>,
+    /// What is equal.
+    pub keys: Vec<JoinKey>,
     /// Over the columns of both.
     pub condition: Option<Expr>,
     /// How long rows wait for each other.
@@ -101,6 +101,35 @@ impl Rel {
         fields
     }
 
+    /// The gap of the sessions of which these rows are results, if `column` is their start or end.
+    pub fn sessions_of(&self, column: usize) -> Option<i64> {
+        match &self.step {
+            Step::Aggregate(_, group_by) => match group_by.window.kind {
+                WindowKind::Session { gap_ms, .. } => (column < 2).then_some(gap_ms),
+                _ => None,
+            },
+            Step::Filter(input, _)
+            | Step::Unnest(input, _)
+            | Step::Rank(input, _)
+            | Step::Over(input, _) => input.sessions_of(column),
+            Step::Project(input, exprs) => {
+                let column = exprs.get(column)?.as_column()?;
+                input.sessions_of(column)
+            }
+            Step::Union(inputs) => {
+                let gaps = inputs.iter().map(|input| input.sessions_of(column));
+                let gaps = gaps.collect::<Option<Vec<i64>>>()?;
+                let first = *gaps.first()?;
+                gaps.iter().all(|gap| *gap == first).then_some(first)
+            }
+            Step::Join(left, right, _) => match column.checked_sub(left.fields.len()) {
+                None => left.sessions_of(column),
+                Some(column) => right.sessions_of(column),
+            },
+            Step::Scan(_) | Step::Window(..) => None,
+        }
+    }
+
     /// The window that made `column`, if its time is there already: a column that is carried up would
     /// move those after it.
     pub(super) fn window_in_place(&self, column: usize) -> Option<WindowSpec> {
@@ -127,6 +156,11 @@ impl JoinSpec {
     /// Whether a condition on what comes out can be a condition on the left rows.
     pub fn passes_left(&self) -> bool {
         !self.kind.keeps_right()
+    }
+
+    /// The same for the right rows.
+    pub fn passes_right(&self) -> bool {
+        !self.kind.keeps_left() && self.kind.has_right()
     }
 }
 

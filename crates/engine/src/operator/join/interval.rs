@@ -13,27 +13,29 @@
 //! INVARIANT: what comes out is not older than the watermark less both waits, so windows after the
 //! join, whose watermark is held back by as much, are open.
 
-use std::collections::BTreeMap;
+mod kept;
+
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array, new_null_array};
-use arrow::compute::{interleave, take};
+use arrow::array::{Array, RecordBatch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
-use hashbrown::HashMap;
 use millstream_core::plan::{Join, JoinOn};
 use millstream_core::{Error, EventTime, Result, Watermark};
 
 use super::super::batch::Batch;
-use super::super::chain::rows_of;
 use super::super::late::{LateRow, LateRows};
-use super::super::stateful::{Absorb, Barrier, ByShard, StateBatch, Stateful};
-use super::rows::{state_schema, taken, with_until, without_until};
-use super::{Joiner, PAIRS, Side};
+use super::super::stateful::{Absorb, Barrier, ByShard, Emit, StateBatch, Stateful, collected};
+use super::super::width;
+use super::pairs::{Picked, Place, number};
+use super::rows::{grouped, state_schema, taken, with_until, without_until};
+use super::{Joiner, Side};
 use crate::window::assigner::to_millis;
 use crate::window::window_state::Coalesced;
+use kept::{Chunk, Kept};
 
-/// A row: its chunk and its place there.
-type Place = (u64, u32);
+/// Rows that come within so many parts of the time that they are needed for are kept together.
+const PARTS: i64 = 8;
 
 /// See the module.
 pub struct IntervalJoinOperator {
@@ -47,54 +49,13 @@ pub struct IntervalJoinOperator {
     states: [SchemaRef; 2],
     /// Rows that were read since the last barrier.
     pending: [Vec<RecordBatch>; 2],
+    pending_bytes: usize,
     kept: [Kept; 2],
     /// Chunks that no checkpoint has.
-    fresh: Vec<(Side, u64)>,
-    next_chunk: u64,
+    fresh: Vec<(Side, u32)>,
+    next_chunk: u32,
     fired: Watermark,
     fired_before: Watermark,
-}
-
-/// Rows of one side.
-#[derive(Default)]
-struct Kept {
-    chunks: BTreeMap<u64, Chunk>,
-    /// By key, in order of time.
-    by_key: HashMap<Box<[u8]>, Vec<(i64, Place)>>,
-    bytes: usize,
-}
-
-/// Rows that came together.
-struct Chunk {
-    rows: RecordBatch,
-    times: Int64Array,
-    newest: i64,
-}
-
-/// Pairs of a row that is looked at and a row of the other side.
-#[derive(Default)]
-struct Pairs {
-    own: Vec<u32>,
-    others: Vec<Place>,
-}
-
-impl Kept {
-    /// Rows of the key whose time is between the bounds.
-    fn within(&self, key: Option<&[u8]>, from: i64, to: i64) -> &[(i64, Place)] {
-        let Some(rows) = key.and_then(|key| self.by_key.get(key)) else {
-            return &[];
-        };
-        let start = rows.partition_point(|(time, _)| *time < from);
-        let end = rows.partition_point(|(time, _)| *time <= to);
-        &rows[start..end.max(start)]
-    }
-
-    fn rows(&self) -> usize {
-        self.chunks
-            .values()
-            .map(|chunk| chunk.rows.num_rows())
-            .sum()
-    }
 }
 
 impl IntervalJoinOperator {
@@ -118,6 +79,7 @@ impl IntervalJoinOperator {
             bounds: [(lower_ms, upper_ms), back],
             waits_ms: plan.waits_ms(),
             pending: [vec![], vec![]],
+            pending_bytes: 0,
             kept: [Kept::default(), Kept::default()],
             fresh: vec![],
             next_chunk: 0,
@@ -169,20 +131,9 @@ impl IntervalJoinOperator {
                 });
                 continue;
             }
-            on_time.push(u32::try_from(row).expect("batches have fewer than 2^32 rows"));
+            on_time.push(number(row));
         }
         Ok(on_time)
-    }
-
-    /// Rows as state, by the shard that owns their key.
-    fn by_owner(&self, side: Side, rows: &RecordBatch, shards: usize) -> Result<Vec<Vec<u32>>> {
-        let keys = self.joiner.keys(side, rows)?;
-        let mut owned = vec![vec![]; shards];
-        for row in 0..rows.num_rows() {
-            let number = u32::try_from(row).expect("batches have fewer than 2^32 rows");
-            owned[keys.owner(row, 0, shards)].push(number);
-        }
-        Ok(owned)
     }
 
     fn state(&self, side: Side, rows: &RecordBatch) -> Result<StateBatch> {
@@ -198,224 +149,170 @@ impl IntervalJoinOperator {
         })
     }
 
-    /// Keeps rows. Their chunk.
-    fn keep(&mut self, side: Side, rows: RecordBatch) -> Result<u64> {
+    /// Keeps rows, those of about one time together. Their chunks.
+    fn keep(&mut self, side: Side, batches: &[RecordBatch]) -> Result<Vec<u32>> {
+        let mut chunks = vec![];
+        for rows in grouped(self.joiner.side(side), batches)? {
+            let times = to_millis(rows.column(self.times[side as usize]))?;
+            let part_ms = (self.until(0) / PARTS).max(1_000);
+            for part in kept::parts(times.values(), part_ms) {
+                let rows = match part.len() == rows.num_rows() {
+                    true => rows.clone(),
+                    false => taken(&rows, part)?,
+                };
+                chunks.push(self.keep_chunk(side, rows)?);
+            }
+        }
+        Ok(chunks)
+    }
+
+    fn keep_chunk(&mut self, side: Side, rows: RecordBatch) -> Result<u32> {
         let times = to_millis(rows.column(self.times[side as usize]))?;
         let keys = self.joiner.keys(side, &rows)?;
         let number = self.next_chunk;
-        self.next_chunk += 1;
-        let kept = &mut self.kept[side as usize];
-        kept.bytes += rows.get_array_memory_size();
-        for row in 0..rows.num_rows() {
-            let Some(key) = keys.get(row) else {
-                continue;
-            };
-            let place = u32::try_from(row).expect("batches have fewer than 2^32 rows");
-            let entry = (times.value(row), (number, place));
-            let of_key = kept.by_key.entry_ref(key).or_default();
-            let at = of_key.partition_point(|known| *known <= entry);
-            of_key.insert(at, entry);
-        }
-        let chunk = Chunk {
-            newest: times.values().iter().copied().max().unwrap_or(i64::MIN),
-            times,
-            rows,
-        };
-        kept.chunks.insert(number, chunk);
+        self.next_chunk = number.checked_add(1).expect("fewer than 2^32 chunks");
+        self.kept[side as usize].add(number, Chunk::new(rows, times), &keys);
         Ok(number)
     }
 
-    /// Calls `found` with pairs of a row of `rows` and a row of the other side, some at a time.
-    fn probe(
-        &self,
-        side: Side,
-        (rows, times): (&RecordBatch, &Int64Array),
-        mut found: impl FnMut(Pairs) -> Result<()>,
-    ) -> Result<()> {
-        let keys = self.joiner.keys(side, rows)?;
+    /// Rows of the other side that match a row of `side` by key and time.
+    fn candidates(&self, side: Side, key: Option<&[u8]>, time: i64) -> &[(i64, Place)] {
         let (from, to) = self.bounds[side as usize];
-        let other = &self.kept[side.other() as usize];
-        let mut pairs = Pairs::default();
-        for row in 0..rows.num_rows() {
-            let time = times.value(row);
-            let (from, to) = (time.saturating_add(from), time.saturating_add(to));
-            for (_, place) in other.within(keys.get(row), from, to) {
-                pairs
-                    .own
-                    .push(u32::try_from(row).expect("batches have fewer than 2^32 rows"));
-                pairs.others.push(*place);
-                if pairs.own.len() == PAIRS {
-                    found(std::mem::take(&mut pairs))?;
-                }
-            }
-        }
-        match pairs.own.is_empty() {
-            true => Ok(()),
-            false => found(pairs),
-        }
+        let (from, to) = (time.saturating_add(from), time.saturating_add(to));
+        self.kept[side.other() as usize].within(key, from, to)
     }
 
-    /// The columns of both sides, in their order, of pairs of `rows` of `side` and others.
-    fn both(&self, side: Side, rows: &RecordBatch, pairs: &Pairs) -> Result<Vec<ArrayRef>> {
-        let own = UInt32Array::from(pairs.own.clone());
-        let columns = rows.columns().iter();
-        let columns: Result<Vec<ArrayRef>> = columns
-            .map(|column| Ok(take(column, &own, None)?))
-            .collect();
-        let own = columns?;
+    fn others(&self, side: Side, places: &[Option<Place>]) -> Picked<'_> {
         let chunks = &self.kept[side.other() as usize].chunks;
-        let mut used: BTreeMap<u64, usize> = BTreeMap::new();
-        for (chunk, _) in &pairs.others {
-            used.insert(*chunk, 0);
-        }
-        used.values_mut()
-            .enumerate()
-            .for_each(|(index, slot)| *slot = index);
-        let places = pairs.others.iter();
-        let places: Vec<(usize, usize)> = places
-            .map(|(chunk, row)| (used[chunk], *row as usize))
-            .collect();
-        let width = self.joiner.side(side.other()).fields().len();
-        let mut others: Vec<ArrayRef> = vec![];
-        for column in 0..width {
-            let arrays = used
-                .keys()
-                .map(|chunk| &**chunks[chunk].rows.column(column));
-            let arrays: Vec<&dyn Array> = arrays.collect();
-            others.push(interleave(&arrays, &places)?);
-        }
-        Ok(match side {
-            Side::Left => own.into_iter().chain(others).collect(),
-            Side::Right => others.into_iter().chain(own).collect(),
-        })
-    }
-
-    /// Which of the pairs the condition lets pass.
-    fn passing(
-        &self,
-        columns: &[ArrayRef],
-        pairs: usize,
-    ) -> Result<Option<arrow::array::BooleanArray>> {
-        self.joiner
-            .mask(pairs, |column| Ok(columns[column].clone()))
+        Picked::at(places, |number| &chunks[&number].rows)
     }
 
     /// All pairs of rows of a chunk that has just come and the other side.
-    fn pairs(&self, side: Side, chunk: u64, results: &mut Vec<RecordBatch>) -> Result<()> {
-        let Chunk { rows, times, .. } = &self.kept[side as usize].chunks[&chunk];
-        self.probe(side, (rows, times), |pairs| {
-            let count = pairs.own.len();
-            let columns = self.both(side, rows, &pairs)?;
-            let mask = self.passing(&columns, count)?;
-            let rows = rows_of(&self.joiner.schema, columns, count)?;
-            let rows = match mask {
-                Some(mask) => arrow::compute::filter_record_batch(&rows, &mask)?,
-                None => rows,
-            };
-            results.push(rows);
-            Ok(())
-        })
+    fn pairs(&self, side: Side, chunk: u32, emit: &mut Emit<'_>) -> Result<()> {
+        let Chunk {
+            rows,
+            times,
+            widest,
+            ..
+        } = &self.kept[side as usize].chunks[&chunk];
+        let keys = self.joiner.keys(side, rows)?;
+        let block = width::block_rows(widest + self.kept[side.other() as usize].widest);
+        let (mut own, mut others) = (vec![], vec![]);
+        for row in 0..rows.num_rows() {
+            for (_, place) in self.candidates(side, keys.get(row), times.value(row)) {
+                own.push(number(row));
+                others.push(Some(*place));
+                if own.len() >= block {
+                    self.put_out(side, rows, (&mut own, &mut others), emit)?;
+                }
+            }
+        }
+        self.put_out(side, rows, (&mut own, &mut others), emit)
+    }
+
+    fn put_out(
+        &self,
+        side: Side,
+        rows: &RecordBatch,
+        (own, others): (&mut Vec<u32>, &mut Vec<Option<Place>>),
+        emit: &mut Emit<'_>,
+    ) -> Result<()> {
+        let pair = |own, others| match side {
+            Side::Left => (own, others),
+            Side::Right => (others, own),
+        };
+        let picked = Picked::of(rows, own.drain(..));
+        let (left, right) = pair(picked, self.others(side, others));
+        others.clear();
+        let mask = self.joiner.mask(&left, &right)?;
+        let (left, right) = (left.only(mask.as_ref()), right.only(mask.as_ref()));
+        match left.len() {
+            0 => Ok(()),
+            _ => emit(self.joiner.rows(&left, &right)?),
+        }
     }
 
     /// The rows of `side` for which no partner can come any more and none came.
-    fn unmatched(&self, side: Side, results: &mut Vec<RecordBatch>) -> Result<()> {
+    fn unmatched(&self, side: Side, emit: &mut Emit<'_>) -> Result<()> {
         let waits = self.waits_both_ms();
         let is_final = |time: i64, fired: Watermark| time.saturating_add(waits) <= fired.0;
-        for Chunk {
-            rows,
-            times,
-            newest,
-        } in self.kept[side as usize].chunks.values()
-        {
-            if is_final(*newest, self.fired_before) {
+        for chunk in self.kept[side as usize].chunks.values() {
+            if is_final(chunk.newest, self.fired_before) || !is_final(chunk.oldest, self.fired) {
                 continue;
             }
-            let now = |row: &u32| {
-                let time = times.value(*row as usize);
-                is_final(time, self.fired) && !is_final(time, self.fired_before)
-            };
-            let count = u32::try_from(rows.num_rows()).expect("batches have fewer than 2^32 rows");
-            let ending: Vec<u32> = (0..count).filter(now).collect();
+            let times = (0..).zip(chunk.times.values());
+            let ending = times.filter(|(_, time)| {
+                is_final(**time, self.fired) && !is_final(**time, self.fired_before)
+            });
+            let (ending, times): (Vec<u32>, Vec<i64>) = ending.unzip();
             if ending.is_empty() {
                 continue;
             }
-            let times: Int64Array = ending
-                .iter()
-                .map(|row| times.value(*row as usize))
-                .collect();
-            let rows = taken(rows, ending)?;
-            let mut is_matched = vec![false; rows.num_rows()];
-            self.probe(side, (&rows, &times), |pairs| {
-                let columns = self.both(side, &rows, &pairs)?;
-                let mask = self.passing(&columns, pairs.own.len())?;
-                for (pair, row) in pairs.own.iter().enumerate() {
-                    is_matched[*row as usize] |= mask.as_ref().is_none_or(|m| m.value(pair));
-                }
-                Ok(())
-            })?;
-            let left_over = (0..).zip(&is_matched).filter(|(_, matched)| !**matched);
-            let rows = taken(&rows, left_over.map(|(row, _)| row).collect())?;
-            results.push(self.alone(side, &rows)?);
+            let rows = taken(&chunk.rows, ending)?;
+            let has_partner = self.have_partners(side, &rows, &times)?;
+            let mask = arrow::compute::not(&has_partner.into())?;
+            let rows = filter_record_batch(&rows, &mask)?;
+            if rows.num_rows() > 0 {
+                emit(self.joiner.alone(side, &rows)?)?;
+            }
         }
         Ok(())
     }
 
-    /// Rows of `side` with nulls for the other side.
-    fn alone(&self, side: Side, rows: &RecordBatch) -> Result<RecordBatch> {
-        let other = self.joiner.side(side.other()).fields().iter();
-        let nulls = other.map(|field| new_null_array(field.data_type(), rows.num_rows()));
-        let own = rows.columns().iter().cloned();
-        let columns = match side {
-            Side::Left => own.chain(nulls).collect(),
-            Side::Right => nulls.chain(own).collect(),
-        };
-        rows_of(&self.joiner.schema, columns, rows.num_rows())
+    fn have_partners(&self, side: Side, rows: &RecordBatch, times: &[i64]) -> Result<Vec<bool>> {
+        let keys = self.joiner.keys(side, rows)?;
+        let widest = width::widest(rows) + self.kept[side.other() as usize].widest;
+        self.joiner.has_partner(
+            (rows.num_rows(), widest),
+            |row| {
+                let candidates = self.candidates(side, keys.get(row), times[row]);
+                candidates.iter().map(|(_, place)| *place)
+            },
+            |own, others| {
+                let own = Picked::of(rows, own.iter().copied());
+                let others = self.others(side, others);
+                match side {
+                    Side::Left => self.joiner.mask(&own, &others),
+                    Side::Right => self.joiner.mask(&others, &own),
+                }
+            },
+        )
     }
 
     fn is_needed(&self, time: i64) -> bool {
         !self.fired.has_passed_end(EventTime(self.until(time)))
     }
 
-    fn drop_passed(&mut self) {
+    fn drop_passed(&mut self) -> Result<()> {
         for side in Side::BOTH {
             let chunks = &self.kept[side as usize].chunks;
             let passed = chunks
                 .iter()
                 .filter(|(_, chunk)| !self.is_needed(chunk.newest));
-            let passed: Vec<u64> = passed.map(|(number, _)| *number).collect();
-            let kept = &mut self.kept[side as usize];
+            let passed: Vec<u32> = passed.map(|(number, _)| *number).collect();
+            let mut oldest = i64::MIN;
+            for number in &passed {
+                oldest = oldest.max(chunks[number].newest);
+            }
             for number in passed {
-                if let Some(chunk) = kept.chunks.remove(&number)
-                    && let Ok(keys) = self.joiner.keys(side, &chunk.rows)
-                {
-                    kept.bytes -= chunk.rows.get_array_memory_size();
-                    for row in 0..chunk.rows.num_rows() {
-                        forget(&mut kept.by_key, keys.get(row), number);
-                    }
-                }
+                let keys = self
+                    .joiner
+                    .keys(side, &self.kept[side as usize].chunks[&number].rows)?;
+                self.kept[side as usize].remove(number, &keys, oldest);
             }
         }
+        Ok(())
     }
 
     /// Rows of a chunk that are still needed, as state.
     fn needed(&self, side: Side, chunk: &Chunk) -> Result<StateBatch> {
+        if self.is_needed(chunk.oldest) {
+            return self.state(side, &chunk.rows);
+        }
         let times = chunk.times.values().iter();
         let rows = (0..).zip(times).filter(|(_, time)| self.is_needed(**time));
         let rows = taken(&chunk.rows, rows.map(|(row, _)| row).collect())?;
         self.state(side, &rows)
-    }
-}
-
-/// Drops the rows of a chunk from those of a key.
-fn forget(by_key: &mut HashMap<Box<[u8]>, Vec<(i64, Place)>>, key: Option<&[u8]>, chunk: u64) {
-    let Some(key) = key else {
-        return;
-    };
-    if let Some(rows) = by_key.get_mut(key) {
-        rows.retain(|(_, (number, _))| *number != chunk);
-        if rows.is_empty() {
-            by_key.remove(key);
-        }
     }
 }
 
@@ -424,7 +321,9 @@ impl Stateful for IntervalJoinOperator {
         let side = Side::of(port);
         let on_time = self.on_time(side, batch, late)?;
         if !on_time.is_empty() {
-            self.pending[side as usize].push(taken(&batch.rows, on_time)?);
+            let rows = taken(&batch.rows, on_time)?;
+            self.pending_bytes += rows.get_array_memory_size();
+            self.pending[side as usize].push(rows);
         }
         Ok(())
     }
@@ -438,7 +337,7 @@ impl Stateful for IntervalJoinOperator {
         let mut by_shard: ByShard = vec![vec![]; barrier.shards];
         for side in Side::BOTH {
             for rows in std::mem::take(&mut self.pending[side as usize]) {
-                let owned = self.by_owner(side, &rows, barrier.shards)?;
+                let owned = self.joiner.by_owner(side, &rows, (0, barrier.shards))?;
                 for (owner, owned) in by_shard.iter_mut().zip(owned) {
                     if !owned.is_empty() {
                         owner.push(self.state(side, &taken(&rows, owned)?)?);
@@ -450,33 +349,33 @@ impl Stateful for IntervalJoinOperator {
     }
 
     fn fire(&mut self, states: &[StateBatch]) -> Result<Vec<RecordBatch>> {
+        collected(|emit| self.fire_into(states, emit))
+    }
+
+    fn fire_into(&mut self, states: &[StateBatch], emit: &mut Emit<'_>) -> Result<()> {
         let mut came = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
         for state in states {
             let side = Side::of(state.part as usize);
             let rows = without_until(self.joiner.side(side), &state.rows)?;
             came[side as usize].push(rows);
         }
-        let mut results = vec![];
         // First the new rows of the left meet the old ones of the right, then those of the right
         // meet all of the left: each pair once.
-        for (side, rows) in Side::BOTH.into_iter().zip(came) {
-            if rows.is_empty() {
-                continue;
+        for (side, batches) in Side::BOTH.into_iter().zip(came) {
+            let chunks = self.keep(side, &batches)?;
+            drop(batches);
+            for chunk in chunks {
+                self.fresh.push((side, chunk));
+                self.pairs(side, chunk, emit)?;
             }
-            let rows = arrow::compute::concat_batches(self.joiner.side(side), &rows)?;
-            let chunk = self.keep(side, rows)?;
-            self.fresh.push((side, chunk));
-            self.pairs(side, chunk, &mut results)?;
         }
-        if self.joiner.kind.keeps_left() {
-            self.unmatched(Side::Left, &mut results)?;
+        for side in Side::BOTH {
+            if self.joiner.keeps(side) {
+                self.unmatched(side, emit)?;
+            }
         }
-        if self.joiner.kind.keeps_right() {
-            self.unmatched(Side::Right, &mut results)?;
-        }
-        self.drop_passed();
-        results.retain(|rows| rows.num_rows() > 0);
-        Ok(results)
+        self.drop_passed()
     }
 
     fn changes(&mut self) -> Result<Vec<StateBatch>> {
@@ -497,9 +396,9 @@ impl Stateful for IntervalJoinOperator {
     fn absorb(&mut self, state: &StateBatch, how: Absorb) -> Result<()> {
         let side = Side::of(state.part as usize);
         let rows = without_until(self.joiner.side(side), &state.rows)?;
-        let chunk = self.keep(side, rows)?;
+        let chunks = self.keep(side, &[rows])?.into_iter();
         if how == Absorb::Merge {
-            self.fresh.push((side, chunk));
+            self.fresh.extend(chunks.map(|chunk| (side, chunk)));
         }
         Ok(())
     }
@@ -509,7 +408,7 @@ impl Stateful for IntervalJoinOperator {
     }
 
     fn drop_fired(&mut self) {
-        self.drop_passed();
+        self.drop_passed().expect("the keys were computed before");
     }
 
     fn forget_checkpoints(&mut self) {
@@ -525,14 +424,7 @@ impl Stateful for IntervalJoinOperator {
     }
 
     fn size(&self) -> usize {
-        let pending = self.pending.iter().flatten();
-        let pending: usize = pending.map(RecordBatch::get_array_memory_size).sum();
-        let entry = size_of::<(i64, Place)>();
-        let kept = self.kept.iter().map(|kept| {
-            // The index: a place for each row, a key and a list for each key.
-            kept.bytes + kept.rows() * entry + kept.by_key.len() * 96
-        });
-        pending + kept.sum::<usize>()
+        self.pending_bytes + self.kept.iter().map(Kept::size).sum::<usize>()
     }
 
     fn rescaled(&mut self, _lane: usize, shards: usize) -> Result<ByShard> {
@@ -541,7 +433,7 @@ impl Stateful for IntervalJoinOperator {
             for chunk in self.kept[side as usize].chunks.values() {
                 let state = self.needed(side, chunk)?;
                 let rows = without_until(self.joiner.side(side), &state.rows)?;
-                let owned = self.by_owner(side, &rows, shards)?;
+                let owned = self.joiner.by_owner(side, &rows, (0, shards))?;
                 for (owner, owned) in by_shard.iter_mut().zip(owned) {
                     if !owned.is_empty() {
                         let rows = taken(&state.rows, owned)?;

@@ -1,13 +1,21 @@
-//! Rows as state: `until` (BIGINT) before the columns of one side.
+//! Batches of one side: in chunks that fit into arrays, and as state, `until` (BIGINT) before the
+//! columns of the side.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millstream_core::{Error, Result};
 
 use super::super::chain::rows_of;
+use super::super::width;
+use super::pairs::number;
+
+/// Most rows of a chunk.
+const CHUNK_ROWS: usize = 65_536;
+/// Most bytes of a chunk, unless one batch has more.
+const CHUNK_BYTES: usize = 256 << 20;
 
 /// Columns of the state of rows of `side`.
 pub fn state_schema(side: &SchemaRef) -> SchemaRef {
@@ -37,4 +45,33 @@ pub fn without_until(side: &SchemaRef, state: &RecordBatch) -> Result<RecordBatc
 /// The rows at `rows`.
 pub fn taken(batch: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch> {
     Ok(take_record_batch(batch, &UInt32Array::from(rows))?)
+}
+
+/// The same rows in buffers of their own, if those that they lie in are much larger: slices would
+/// keep the whole alive, and be counted as the whole.
+pub fn detached(rows: RecordBatch) -> Result<RecordBatch> {
+    match rows.get_array_memory_size() > 4 * width::bytes_of(&rows) + 4_096 {
+        true => taken(&rows, (0..number(rows.num_rows())).collect()),
+        false => Ok(rows),
+    }
+}
+
+/// The rows of all `batches` in chunks: few, and none too large for an array.
+pub fn grouped(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
+    let mut chunks = vec![];
+    let (mut first, mut rows, mut bytes) = (0, 0, 0);
+    for (index, batch) in batches.iter().enumerate() {
+        let of_batch = width::bytes_of(batch);
+        let is_full = rows + batch.num_rows() > CHUNK_ROWS || bytes + of_batch > CHUNK_BYTES;
+        if is_full && rows > 0 {
+            chunks.push(concat_batches(schema, &batches[first..index])?);
+            (first, rows, bytes) = (index, 0, 0);
+        }
+        rows += batch.num_rows();
+        bytes += of_batch;
+    }
+    if rows > 0 {
+        chunks.push(concat_batches(schema, &batches[first..])?);
+    }
+    Ok(chunks)
 }

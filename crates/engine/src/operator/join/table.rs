@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use millstream_core::plan::{Join, JoinOn};
 use millstream_core::{Error, Result, TableId};
 
-use super::super::batch::{Batch, Origin};
+use super::super::batch::Batch;
 use super::{Indexed, Joiner};
 
 /// See the module.
@@ -36,8 +36,8 @@ impl TableJoinOperator {
     }
 
     /// The table's rows as [`set_rows`](Self::set_rows) takes them. All shards share them.
-    pub fn indexed(&self, rows: RecordBatch) -> Result<Arc<Indexed>> {
-        Ok(Arc::new(self.joiner.index(rows)?))
+    pub fn indexed(&self, batches: &[RecordBatch]) -> Result<Arc<Indexed>> {
+        Ok(Arc::new(Indexed::new(&self.joiner, batches)?))
     }
 
     /// From now on rows meet these.
@@ -45,26 +45,15 @@ impl TableJoinOperator {
         self.rows = Some(rows);
     }
 
-    /// The rows of `batch` beside those of the table. They keep their place in their split.
-    pub fn join(&self, batch: &Batch) -> Result<Batch> {
+    /// Gives the rows of `batch` beside those of the table, some at a time. They keep their place in
+    /// their split.
+    pub fn join(&self, batch: &Batch, emit: &mut dyn FnMut(Batch) -> Result<()>) -> Result<()> {
         let table = self.rows.as_ref();
         let table = table.ok_or_else(|| Error::bug("a table was not read before its join"))?;
-        let matches = self.joiner.matches(&batch.rows, table)?;
-        let sides = (&batch.rows, &table.rows);
-        let counts = (batch.rows.num_rows(), table.rows.num_rows());
-        let chosen = self.joiner.choose(&matches, counts.0, counts.1);
-        let rows = self.joiner.rows(sides, &chosen)?;
-        let origin = batch.origin.as_ref().map(|origin| Origin {
-            source: origin.source.clone(),
-            selection: Some(
-                chosen
-                    .left
-                    .values()
-                    .iter()
-                    .map(|row| origin.source_row(*row as usize))
-                    .collect(),
-            ),
-        });
-        Ok(Batch { rows, origin })
+        self.joiner
+            .pairs(&batch.rows, table, None, &mut |rows, of_left| {
+                let origin = batch.origin.as_ref().map(|origin| origin.chosen(&of_left));
+                emit(Batch { rows, origin })
+            })
     }
 }

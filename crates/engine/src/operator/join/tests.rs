@@ -4,7 +4,7 @@ use arrow::util::pretty::pretty_format_batches;
 use arrow::{array::AsArray, datatypes::TimestampMillisecondType};
 use millstream_core::Watermark;
 use millstream_core::expr::Expr;
-use millstream_core::plan::JoinOn;
+use millstream_core::plan::{JoinKey, JoinOn};
 use millstream_core::types::timestamp;
 
 use super::interval::IntervalJoinOperator;
@@ -37,7 +37,11 @@ fn plan(kind: JoinKind, on: JoinOn) -> Join {
     let key = Expr::column(0, "k", DataType::Utf8);
     Join {
         kind,
-        keys: vec![(key.clone(), key)],
+        keys: vec![JoinKey {
+            left: key.clone(),
+            right: key,
+            nulls_equal: false,
+        }],
         condition: None,
         on,
         query: "q".to_owned(),

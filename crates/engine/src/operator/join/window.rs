@@ -1,5 +1,5 @@
 //! Window join: rows wait for the end of their window, on the shard that read them, as Arrow batches;
-//! then they go to the owner of their key and are joined there.
+//! then they go to the owner of their key and are joined there, a block of pairs at a time.
 //!
 //! INVARIANT: a window is joined once: at the first barrier whose watermark has passed its end; rows
 //! for it that come later are late, as for an aggregate.
@@ -7,17 +7,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 use millstream_core::plan::{Join, JoinOn};
 use millstream_core::{Error, EventTime, Result, Watermark};
 
 use super::super::batch::Batch;
-use super::super::late::{LateRow, LateRows};
-use super::super::stateful::{Absorb, Barrier, ByShard, StateBatch, Stateful};
-use super::rows::{state_schema, taken, with_until, without_until};
-use super::{Joiner, Side};
+use super::super::late::{LateRow, LateRows, Missed};
+use super::super::stateful::{Absorb, Barrier, ByShard, Emit, StateBatch, Stateful, collected};
+use super::pairs::number;
+use super::rows::{detached, state_schema, taken, with_until, without_until};
+use super::{Indexed, Joiner, Side};
 use crate::window::assigner::to_millis;
 use crate::window::window_state::Coalesced;
 
@@ -33,8 +34,11 @@ pub struct WindowJoinOperator {
     states: [SchemaRef; 2],
     windows: BTreeMap<i64, Window>,
     closed: Vec<(i64, Window)>,
+    /// Memory of `windows`.
+    bytes: usize,
     /// What came since the last checkpoint: window, side, rows.
     fresh: Vec<(i64, Side, RecordBatch)>,
+    fresh_bytes: usize,
     fired: Watermark,
 }
 
@@ -51,13 +55,16 @@ impl WindowJoinOperator {
             columns: [left, right],
             windows: BTreeMap::new(),
             closed: vec![],
+            bytes: 0,
             fresh: vec![],
+            fresh_bytes: 0,
             fired: Watermark::MIN,
         })
     }
 
     fn add(&mut self, end: i64, side: Side, rows: RecordBatch) -> Result<()> {
         let batches = &mut self.windows.entry(end).or_default()[side as usize];
+        self.bytes += rows.get_array_memory_size();
         batches.push(rows);
         // PERF: few large batches: neighbours of like size become one, so a row is copied a
         // logarithm of times.
@@ -66,10 +73,18 @@ impl WindowJoinOperator {
             && last.num_rows() < 4_096
         {
             let both = concat_batches(self.joiner.side(side), [before, last])?;
-            batches.truncate(batches.len() - 2);
+            self.bytes += both.get_array_memory_size();
+            for merged in batches.drain(batches.len() - 2..) {
+                self.bytes -= merged.get_array_memory_size();
+            }
             batches.push(both);
         }
         Ok(())
+    }
+
+    fn note_fresh(&mut self, end: i64, side: Side, rows: RecordBatch) {
+        self.fresh_bytes += rows.get_array_memory_size();
+        self.fresh.push((end, side, rows));
     }
 
     /// The rows of each window that are not late.
@@ -83,25 +98,27 @@ impl WindowJoinOperator {
         let starts = to_millis(batch.rows.column(start))?;
         let ends = to_millis(batch.rows.column(end))?;
         let mut windows: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        let mut missed = Missed::default();
         for row in (0..ends.len()).filter(|row| ends.is_valid(*row)) {
             let window_end = EventTime(ends.value(row));
-            if let Some(origin) = &batch.origin
-                && origin.is_late(row, window_end, self.fired)
-            {
+            if let Some(origin) = &batch.origin {
                 let source_row = origin.source_row(row);
-                let before = origin.source.watermark_before(source_row as usize);
-                late.push(LateRow {
-                    row: source_row,
-                    query: self.query.clone(),
-                    window_start: EventTime(starts.value(row)),
-                    window_end,
-                    watermark: before.advanced_to(self.fired),
-                });
-                continue;
+                if origin.is_late(row, window_end, self.fired) {
+                    let before = origin.source.watermark_before(source_row as usize);
+                    missed.push(LateRow {
+                        row: source_row,
+                        query: self.query.clone(),
+                        window_start: EventTime(starts.value(row)),
+                        window_end,
+                        watermark: before.advanced_to(self.fired),
+                    });
+                    continue;
+                }
+                missed.counts_elsewhere(source_row);
             }
-            let row = u32::try_from(row).expect("batches have fewer than 2^32 rows");
-            windows.entry(window_end.0).or_default().push(row);
+            windows.entry(window_end.0).or_default().push(number(row));
         }
+        missed.give(late);
         Ok(windows)
     }
 
@@ -110,9 +127,12 @@ impl WindowJoinOperator {
             Watermark::MAX => BTreeMap::new(),
             Watermark(ms) => self.windows.split_off(&ms.saturating_add(2)),
         };
-        std::mem::replace(&mut self.windows, open)
-            .into_iter()
-            .collect()
+        let closed = std::mem::replace(&mut self.windows, open);
+        let batches = closed.values().flatten().flatten();
+        self.bytes -= batches
+            .map(RecordBatch::get_array_memory_size)
+            .sum::<usize>();
+        closed.into_iter().collect()
     }
 
     fn state(&self, end: i64, side: Side, rows: &RecordBatch) -> Result<StateBatch> {
@@ -124,14 +144,23 @@ impl WindowJoinOperator {
         })
     }
 
-    fn join(&self, [left, right]: &Window) -> Result<RecordBatch> {
-        let left = concat_batches(self.joiner.side(Side::Left), left)?;
-        let right = concat_batches(self.joiner.side(Side::Right), right)?;
-        let right = self.joiner.index(right)?;
-        let matches = self.joiner.matches(&left, &right)?;
-        let (lefts, rights) = (left.num_rows(), right.rows.num_rows());
-        let chosen = self.joiner.choose(&matches, lefts, rights);
-        self.joiner.rows((&left, &right.rows), &chosen)
+    fn join(&self, [left, right]: &Window, emit: &mut Emit<'_>) -> Result<()> {
+        let right = Indexed::new(&self.joiner, right)?;
+        let keeps_right = self.joiner.keeps(Side::Right);
+        let none = |chunk: &RecordBatch| vec![false; chunk.num_rows()];
+        let mut matched = keeps_right.then(|| right.chunks.iter().map(none).collect());
+        for left in left {
+            self.joiner
+                .pairs(left, &right, matched.as_mut(), &mut |rows, _| emit(rows))?;
+        }
+        for (chunk, matched) in right.chunks.iter().zip(matched.into_iter().flatten()) {
+            let unmatched = arrow::compute::not(&BooleanArray::from(matched))?;
+            let rows = filter_record_batch(chunk, &unmatched)?;
+            if rows.num_rows() > 0 {
+                emit(self.joiner.alone(Side::Right, &rows)?)?;
+            }
+        }
+        Ok(())
     }
 
     fn batches(&self) -> impl Iterator<Item = &RecordBatch> {
@@ -144,10 +173,10 @@ impl Stateful for WindowJoinOperator {
         let side = Side::of(port);
         for (end, rows) in self.by_window(side, batch, late)? {
             let rows = match rows.len() == batch.rows.num_rows() {
-                true => batch.rows.clone(),
+                true => detached(batch.rows.clone())?,
                 false => taken(&batch.rows, rows)?,
             };
-            self.fresh.push((end, side, rows.clone()));
+            self.note_fresh(end, side, rows.clone());
             self.add(end, side, rows)?;
         }
         Ok(())
@@ -164,12 +193,7 @@ impl Stateful for WindowJoinOperator {
         for (end, window) in closed {
             for side in Side::BOTH {
                 for rows in &window[side as usize] {
-                    let keys = self.joiner.keys(side, rows)?;
-                    let mut owned: Vec<Vec<u32>> = vec![vec![]; barrier.shards];
-                    for row in 0..rows.num_rows() {
-                        let number = u32::try_from(row).expect("batches have fewer than 2^32 rows");
-                        owned[keys.owner(row, end, barrier.shards)].push(number);
-                    }
+                    let owned = self.joiner.by_owner(side, rows, (end, barrier.shards))?;
                     for (owner, owned) in by_shard.iter_mut().zip(owned) {
                         if !owned.is_empty() {
                             owner.push(self.state(end, side, &taken(rows, owned)?)?);
@@ -182,6 +206,10 @@ impl Stateful for WindowJoinOperator {
     }
 
     fn fire(&mut self, states: &[StateBatch]) -> Result<Vec<RecordBatch>> {
+        collected(|emit| self.fire_into(states, emit))
+    }
+
+    fn fire_into(&mut self, states: &[StateBatch], emit: &mut Emit<'_>) -> Result<()> {
         let mut windows: BTreeMap<i64, Window> =
             std::mem::take(&mut self.closed).into_iter().collect();
         for state in states {
@@ -193,14 +221,15 @@ impl Stateful for WindowJoinOperator {
                 windows.entry(*end).or_default()[side as usize].push(rows);
             }
         }
-        let results = windows.values().map(|window| self.join(window));
-        let mut results = results.collect::<Result<Vec<RecordBatch>>>()?;
-        results.retain(|rows| rows.num_rows() > 0);
-        Ok(results)
+        while let Some((_, window)) = windows.pop_first() {
+            self.join(&window, emit)?;
+        }
+        Ok(())
     }
 
     fn changes(&mut self) -> Result<Vec<StateBatch>> {
         let mut parts = self.states.clone().map(Coalesced::new);
+        self.fresh_bytes = 0;
         for (end, side, rows) in std::mem::take(&mut self.fresh) {
             if !self.fired.has_passed_end(EventTime(end)) {
                 parts[side as usize].push(self.state(end, side, &rows)?.rows)?;
@@ -225,7 +254,7 @@ impl Stateful for WindowJoinOperator {
         for (end, which) in windows {
             let rows = taken(&rows, which)?;
             if how == Absorb::Merge {
-                self.fresh.push((end, side, rows.clone()));
+                self.note_fresh(end, side, rows.clone());
             }
             self.add(end, side, rows)?;
         }
@@ -242,6 +271,7 @@ impl Stateful for WindowJoinOperator {
 
     fn forget_checkpoints(&mut self) {
         self.fresh = vec![];
+        self.fresh_bytes = self.bytes;
         for (end, window) in &self.windows {
             for side in Side::BOTH {
                 let rows = window[side as usize].iter().cloned();
@@ -255,8 +285,6 @@ impl Stateful for WindowJoinOperator {
     }
 
     fn size(&self) -> usize {
-        let fresh = self.fresh.iter().map(|(.., rows)| rows);
-        let all = self.batches().chain(fresh);
-        all.map(RecordBatch::get_array_memory_size).sum()
+        self.bytes + self.fresh_bytes
     }
 }
