@@ -8,6 +8,7 @@
 
 import { byId, element, setShown, setText } from "./dom.js";
 import { ApiError, getJson } from "./api.js";
+import { Anomalies } from "./anomalies.js";
 import { ClickPanels } from "./clicks.js";
 import { Console } from "./console.js";
 import { Inside, Tables } from "./inside.js";
@@ -22,9 +23,10 @@ const SPARK_SECONDS = 120;
 
 const sqlConsole = new Console();
 const clicks = new ClickPanels();
+const anomalies = new Anomalies();
 const tablesPanel = new Tables((query) => sqlConsole.run(query));
-const panels = [clicks, new Rejects(), sqlConsole, tablesPanel, new Inside()];
-const live = [clicks, tablesPanel];
+const panels = [clicks, anomalies, new Rejects(), sqlConsole, tablesPanel, new Inside()];
+const live = [clicks, anomalies, tablesPanel];
 const spark = new Sparkline(byId("rate-spark"), SPARK_SECONDS);
 
 const state = { pipelines: [], tables: [], selected: null, ticks: 0, failures: 0, timer: 0 };

@@ -1,13 +1,13 @@
 // The panels of the click pipeline: views per minute, top pages, top countries. They appear if
 // there is a table `page_minute_agg` with the columns that they need.
 //
-// Flow: the table's live rows only say that something was committed; what is shown comes from
-// aggregating queries, so the page costs the same whether a minute has ten rows or a hundred
-// thousand. Minutes that are known are kept, and only the newest is asked for again.
+// What is shown comes from aggregating queries. Minutes that are known are kept, and only the
+// newest is asked for again.
 
 import { byId, element, setShown, setText } from "./dom.js";
-import { ApiError, runSql, sqlName, subscribe } from "./api.js";
+import { runSql, sqlName } from "./api.js";
 import { ColumnChart } from "./chart.js";
+import { Follower, tableWith } from "./follow.js";
 import { compact, count, country, duration, minuteOf, parseTimestamp, timestamp, watermarkOf } from "./format.js";
 
 const TABLE = "page_minute_agg";
@@ -15,17 +15,12 @@ const NEEDED = ["window_start", "page", "country", "views", "visitors"];
 const MINUTE_MS = 60_000;
 const SHOWN_MINUTES = 60;
 const TOP = 8;
-const SETTLE_MS = 150;
 
 export class ClickPanels {
-  #table = null;
   #minutes = new Map();
   #latest = NaN;
   #pipeline = null;
-  #unsubscribe = null;
-  #timer = 0;
-  #busy = false;
-  #again = false;
+  #follower = new Follower((table) => this.#load(table), (message) => setText(byId("views-note"), message));
 
   constructor() {
     this.chart = new ColumnChart(byId("views-chart"), {
@@ -38,7 +33,7 @@ export class ClickPanels {
       ],
     });
     for (const radio of document.querySelectorAll("input[name=range]")) {
-      radio.addEventListener("change", () => this.#soon());
+      radio.addEventListener("change", () => this.#follower.soon());
     }
     this.#renderEmpty();
   }
@@ -46,65 +41,24 @@ export class ClickPanels {
   /** What the server has now. */
   update({ pipeline, tables }) {
     this.#pipeline = pipeline;
-    const found = tables.find((table) => table.name === TABLE && hasColumns(table));
-    setShown(byId("clicks"), Boolean(found));
-    if (found && !this.#table) {
-      this.#table = found;
-      this.resume();
-    } else if (!found && this.#table) {
-      this.pause();
-      this.#table = null;
-    }
+    const table = tableWith(tables, TABLE, NEEDED);
+    setShown(byId("clicks"), Boolean(table));
+    if (this.#follower.follow(table)) this.#minutes.clear();
     this.#renderNote();
   }
 
-  /** Follows the table; after a lost connection or a hidden page everything is asked again. */
+  /** After a lost connection or a hidden page everything is asked again. */
   resume() {
-    if (!this.#table || this.#unsubscribe) return;
     this.#minutes.clear();
-    this.#unsubscribe = subscribe(this.#table, {
-      limit: 1,
-      snapshot: () => this.#soon(),
-      rows: () => this.#soon(),
-      lagged: () => this.#soon(),
-    });
+    this.#follower.resume();
   }
 
-  /** Lets go of the connection. */
   pause() {
-    this.#unsubscribe?.();
-    this.#unsubscribe = null;
+    this.#follower.pause();
   }
 
-  // One window arrives in a few commits; they are answered with one round of queries.
-  #soon() {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#refresh(), SETTLE_MS);
-  }
-
-  async #refresh() {
-    if (this.#busy) {
-      this.#again = true;
-      return;
-    }
-    this.#busy = true;
-    try {
-      await this.#load();
-    } catch (error) {
-      // Nobody answers: the page's poll shows it and resumes. A refused query is told in place.
-      if (!(error instanceof ApiError)) throw error;
-      if (!error.offline) setText(byId("views-note"), error.message);
-    } finally {
-      this.#busy = false;
-      if (this.#again) {
-        this.#again = false;
-        this.#soon();
-      }
-    }
-  }
-
-  async #load() {
-    const from = sqlName(this.#table);
+  async #load(table) {
+    const from = sqlName(table);
     const newest = await runSql(`SELECT MAX(window_start) AS latest FROM ${from}`);
     const latest = parseTimestamp(newest.rows[0]?.[0]);
     if (!Number.isFinite(latest)) {
@@ -183,11 +137,6 @@ function closingMessage(pipeline, isFirst) {
   const left = MINUTE_MS - (((ms % MINUTE_MS) + MINUTE_MS) % MINUTE_MS);
   const seconds = duration(Math.ceil(left / 1000) * 1000).replace(".0", "");
   return `${which} window closes in about ${seconds}.`;
-}
-
-function hasColumns(table) {
-  const names = (table.columns ?? []).map((column) => column.name ?? column);
-  return NEEDED.every((name) => names.includes(name));
 }
 
 function literal(ms) {

@@ -22,6 +22,11 @@ FROM page_minute_agg
 GROUP BY country, page
 ORDER BY views DESC
 LIMIT 20`],
+  ["Strongest anomalies",
+    `SELECT window_start, page, country, views, mean, z
+FROM anomalies
+ORDER BY ABS(z) DESC NULLS LAST
+LIMIT 20`],
   ["Why undecodable",
     `SELECT error, COUNT(*) AS records
 FROM dead_clicks

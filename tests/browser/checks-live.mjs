@@ -62,6 +62,17 @@ async function windowsAppear({ page }, { windowWaitMs }) {
   expect(views > 0, `the newest minute has no views: "${spoken}"`);
 }
 
+// The demo begins with a quarter of an hour of clicks, and each third minute has a surge.
+async function anomaliesAppear({ page }) {
+  await page.waitForFunction(
+    () => [...document.querySelectorAll("#anomalies-rows tbody td:last-child")]
+      .some((cell) => Number.parseFloat(cell.textContent) > 8),
+    null,
+    { timeout: FIRST_EVENTS_MS * 3 },
+  );
+  await untilText(page, "#anomalies-note", /^[\d,]+ anomal(y|ies) so far$/);
+}
+
 async function runsSql({ page }, { windowWaitMs }) {
   const run = async (query) => {
     await page.fill("#sql-text", query);
@@ -117,6 +128,7 @@ export const liveChecks = [
   })],
   ["late and undecodable events: counts and samples", onPage(countsAddUp)],
   ["the chart and the top lists fill", onPage(windowsAppear)],
+  ["a surge is among the anomalies", onPage(anomaliesAppear)],
   ["SQL: rows", onPage(runsSql)],
   ["SQL: errors in place", onPage(tellsSqlErrors)],
   ["the plan is shown", onPage(async ({ page }) => {

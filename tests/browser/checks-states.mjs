@@ -21,12 +21,32 @@ function scene(name, check, options = {}) {
 async function fitsAndReads({ page }) {
   await untilText(page, "#job-state", /running/);
   await page.waitForSelector(".column");
+  await page.waitForSelector("#anomalies-rows td");
   await page.click("#late-details summary");
   await page.click("#dead-details summary");
   await page.waitForSelector("#dead-samples td");
   expectEqual(await overflow(page), 0, "pixels wider than the window");
   const { ratio, text } = await lowestContrast(page);
   expect(ratio >= 4.5, `contrast ${ratio.toFixed(2)} of "${text}", expected at least 4.5`);
+}
+
+async function listsAnomalies({ page }) {
+  await page.waitForSelector("#anomalies-rows tbody tr:nth-child(9)");
+  const cells = (row) => page.locator(`#anomalies-rows tbody tr:nth-child(${row}) td`).allTextContents();
+  expectEqual((await cells(1)).slice(1), ["/product/7", "United States", "1,498", "286", "+71.3"], "a surge");
+  expectEqual((await cells(2)).slice(1), ["/product/10", "Germany", "211", "268", "−3.5"], "a fall");
+  expectEqual((await cells(3)).slice(1), ["/product/13", "null", "2", "1", "–"], "views that never varied before");
+  expect(/^\d\d:\d\d$/.test((await cells(1))[0]), "the minute is no time of day");
+  await untilText(page, "#anomalies-note", /^164 anomalies so far$/);
+}
+
+async function showsAnomaliesWhole({ page }) {
+  await page.waitForSelector("#anomalies-rows td");
+  const hidden = await page.evaluate(() => {
+    const frame = document.querySelector("#anomalies-rows .scroll");
+    return frame.scrollWidth - frame.clientWidth;
+  });
+  expectEqual(hidden, 0, "pixels of the table that are out of sight");
 }
 
 async function reconnects({ page, complaints }, mock) {
@@ -67,6 +87,7 @@ async function switchesPipelines({ page }) {
   await untilNumber(page, "#read", 1, 5_000);
   expectEqual(await page.inputValue("#job-select"), "saas_events_with_quite_a_long_name", "selected");
   expect(await page.isHidden("#clicks"), "the click panels appear without their table");
+  expect(await page.isHidden("#anomalies"), "the anomalies appear without their table");
   await page.click("text=Watch");
   await page.waitForSelector("#watch-rows td");
   await page.click("#watch-close");
@@ -109,11 +130,14 @@ export const stateChecks = [
   ["no window closed yet: says when one will", scene("empty", async ({ page }) => {
     await untilText(page, "#views-empty", /First window closes in about (\d+ s|1 min)\./);
     expect((await numberOf(page, "#read")) > 0, "no events are shown");
+    await untilText(page, "#anomalies-rows", /None so far/);
   })],
   ["an hour of windows at 1280, light", scene("live", fitsAndReads)],
   ["an hour of windows at 1280, dark", scene("live", fitsAndReads, { colorScheme: "dark" })],
   ["an hour of windows at 390, light", scene("live", fitsAndReads, { width: 390 })],
   ["an hour of windows at 390, dark", scene("live", fitsAndReads, { width: 390, colorScheme: "dark" })],
+  ["anomalies: surges, falls, and what cannot be told", scene("live", listsAnomalies)],
+  ["anomalies at 390: no column is out of sight", scene("live", showsAnomaliesWhole, { width: 390 })],
   ["the chart speaks by keyboard", scene("live", tellsMinuteByKeyboard)],
   ["the top lists follow their range", scene("live", ranksByRange)],
   ["SQL: null, the largest BIGINT and cut-off results", scene("live", showsSpecialValues)],

@@ -84,6 +84,7 @@ function pipeline(name, scene, read, watermark) {
     ],
     sinks: [
       { table: "page_minute_agg", role: "results", rows: Math.round(read / 40), bytes: read * 4 },
+      { table: "anomalies", role: "results", rows: Math.round(read / 400_000), bytes: read / 5_000 },
       { table: "late_clicks", role: "late-events", rows: late, bytes: late * 150 },
       { table: "dead_clicks", role: "dead-letters", rows: dead, bytes: dead * 150 },
     ],
@@ -93,6 +94,7 @@ function pipeline(name, scene, read, watermark) {
 const column = (name, type) => ({ name, type });
 const AGGREGATE = [column("window_start", "TIMESTAMP(3)"), column("window_end", "TIMESTAMP(3)"),
   column("page", "STRING"), column("country", "STRING"), column("views", "BIGINT"), column("visitors", "BIGINT")];
+const ANOMALIES = [...AGGREGATE.slice(0, 5), column("mean", "DOUBLE"), column("deviation", "DOUBLE"), column("z", "DOUBLE")];
 const LATE_COLUMNS = [column("event_id", "STRING"), column("user_id", "STRING"), column("ts", "BIGINT"),
   column("page", "STRING"), column("country", "STRING"), column("late_for", "STRING"),
   column("window_start", "TIMESTAMP(3)"), column("window_end", "TIMESTAMP(3)"), column("watermark", "TIMESTAMP(3)")];
@@ -108,6 +110,7 @@ export function clickTables(scene) {
   if (scene === "generic") return [table("rt", "sensor_minute", AGGREGATE, 4_100, ["window_start"])];
   return [
     table("rt", "page_minute_agg", AGGREGATE, Math.round(read / 40), ["window_start", "page", "country"]),
+    table("rt", "anomalies", ANOMALIES, Math.round(read / 400_000), ["window_start", "page", "country"]),
     table("default", "late_clicks", LATE_COLUMNS, Math.round(read * LATE)),
     table("default", "dead_clicks", DEAD_COLUMNS, Math.round(read * BAD)),
   ];
@@ -152,6 +155,16 @@ function top(names) {
   return names.map((name, index) => [name, Math.round((92_000 + 900 * scale * noise(index)) / (index + 1.6))]);
 }
 
+/** Three of each of the newest minutes: a surge, a fall, and one whose views never varied before. */
+function anomalyRows() {
+  return Array.from({ length: 9 }, (_, index) => {
+    const start = text(latestWindow() - Math.floor(index / 3) * MINUTE_MS, 23);
+    const page = `/product/${7 + 3 * index}`;
+    if (index % 3 === 0) return [start, page, COUNTRIES[index], 1_498, 286.4333333333333, 71.33512];
+    return index % 3 === 1 ? [start, page, COUNTRIES[index], 211, 268.2, -3.4917] : [start, page, null, 2, 1, null];
+  });
+}
+
 function lateRows() {
   return Array.from({ length: 10 }, (_, index) => {
     const mark = Date.now() - 12_000 - index * 90;
@@ -184,6 +197,11 @@ export function answerSql(query, scene) {
   if (has(/nowhere/)) return { error: "table `nowhere` not found; did you mean `page_minute_agg`?" };
   const empty = scene === "empty" || scene === "start";
   if (has(/MAX\(window_start\)/)) return answer([column("latest", "TIMESTAMP(3)")], [[empty ? null : text(latestWindow(), 23)]]);
+  if (has(/^SELECT COUNT\(\*\) FROM "rt"."anomalies"$/)) return answer([column("count(*)", "BIGINT")], [[empty ? 0 : 164]]);
+  if (has(/ROW_NUMBER\(\).* FROM "rt"."anomalies"/)) {
+    const columns = ["window_start", "page", "country", "views", "mean", "z"];
+    return answer(columns.map((name) => ANOMALIES.find((found) => found.name === name)), empty ? [] : anomalyRows());
+  }
   if (has(/^SELECT window_start, SUM\(views\) AS views, SUM\(visitors\)/)) return answer(AGGREGATE.slice(0, 3), minutes());
   const named = [column("name", "STRING"), column("views", "BIGINT")];
   if (has(/^SELECT page, SUM/)) return answer(named, top(Array.from({ length: 8 }, (_, index) => `/product/${index + 1}`)));

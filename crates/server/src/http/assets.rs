@@ -27,6 +27,11 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
         "image/svg+xml",
         include_bytes!("../../../../web/favicon.svg"),
     ),
+    (
+        "/anomalies.js",
+        SCRIPT,
+        include_bytes!("../../../../web/anomalies.js"),
+    ),
     ("/api.js", SCRIPT, include_bytes!("../../../../web/api.js")),
     ("/app.js", SCRIPT, include_bytes!("../../../../web/app.js")),
     (
@@ -45,6 +50,11 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
         include_bytes!("../../../../web/console.js"),
     ),
     ("/dom.js", SCRIPT, include_bytes!("../../../../web/dom.js")),
+    (
+        "/follow.js",
+        SCRIPT,
+        include_bytes!("../../../../web/follow.js"),
+    ),
     (
         "/format.js",
         SCRIPT,
