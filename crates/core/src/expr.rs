@@ -9,6 +9,7 @@ use std::fmt;
 use arrow::datatypes::DataType;
 
 use crate::function::{Named, ScalarFunction};
+use crate::surroundings::{Looks, looks};
 use crate::types::sql_name;
 
 /// An expression over the columns of one input row.
@@ -244,6 +245,20 @@ impl Expr {
                 .chain(otherwise.as_deref_mut())
                 .collect(),
         }
+    }
+
+    /// Whether it, or anything inside, looks at something besides its row for which `is` is true.
+    pub fn looks(&self, is: impl Fn(Looks) -> bool + Copy) -> bool {
+        let own = match &self.kind {
+            ExprKind::Call { function, args } => looks(function, args.len()),
+            _ => None,
+        };
+        own.is_some_and(is) || self.children().into_iter().any(|child| child.looks(is))
+    }
+
+    /// Whether it is `PROCTIME()` and nothing else.
+    pub fn is_processing_time(&self) -> bool {
+        matches!(&self.kind, ExprKind::Call { function, .. } if function == "PROCTIME")
     }
 
     /// Calls `visit` with the index of each column that is read, children first.

@@ -18,9 +18,10 @@ pub mod quantity;
 pub mod sink;
 pub mod source;
 pub mod storage;
+pub mod surroundings;
 pub mod time;
 pub mod types;
 
 pub use error::{Error, ErrorKind, Result, Subject};
 pub use ids::{Epoch, Incarnation, NodeId, Offset, ShardIndex, SinkId, SourceId, SplitId, TableId};
-pub use time::{EventTime, Watermark};
+pub use time::{EventTime, TimeDomain, Watermark};

@@ -18,6 +18,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use crate::expr::{Expr, Joined, Literal};
 use crate::function::{self, Named};
 use crate::ids::{NodeId, SinkId, SourceId, TableId};
+use crate::time::TimeDomain;
 use crate::types::{sql_name, timestamp};
 
 pub use join::{Join, JoinKey, JoinKind, JoinOn, TablePlan, TableStep};
@@ -264,11 +265,13 @@ impl Operator {
     }
 }
 
-/// A window over an event-time column.
+/// A window over a time column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowSpec {
-    /// Index of the event-time column in the input.
+    /// Index of the time column in the input.
     pub time_column: usize,
+    /// Which time that is.
+    pub domain: TimeDomain,
     /// How time is cut.
     pub kind: WindowKind,
 }
@@ -707,7 +710,10 @@ impl fmt::Display for WindowText<'_> {
         if offset != 0 {
             write!(f, ", offset {offset} ms")?;
         }
-        f.write_str(")")
+        f.write_str(match self.0.domain {
+            TimeDomain::Event => ")",
+            TimeDomain::Processing => ", processing time)",
+        })
     }
 }
 

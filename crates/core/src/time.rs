@@ -1,4 +1,4 @@
-//! Event time and watermarks, in milliseconds since the Unix epoch (UTC).
+//! Event time, processing time and watermarks, in milliseconds since the Unix epoch (UTC).
 
 use std::fmt;
 
@@ -8,6 +8,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventTime(pub i64);
+
+/// Which time decides when a window is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TimeDomain {
+    /// When events happened, by their own account: watermarks.
+    #[default]
+    Event,
+    /// When they were read: the clock.
+    Processing,
+}
 
 /// "No event before this time is expected any more." Never goes back.
 ///

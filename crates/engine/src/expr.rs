@@ -9,10 +9,12 @@
 //! Invariant: the result has exactly the expression's type and one value for each row.
 
 mod cast;
+mod chance;
 mod comparison;
 mod compile;
 mod literal;
 mod node;
+mod surroundings;
 
 use std::sync::Arc;
 
@@ -26,6 +28,10 @@ use millstream_core::expr::Expr;
 use millstream_core::{Error, Result};
 
 pub(crate) use cast::text_writer;
+pub use chance::SplitMix;
+pub use surroundings::{Surroundings, Watermarks};
+
+use surroundings::Extended;
 
 use crate::function::from_datafusion;
 
@@ -34,6 +40,8 @@ use crate::function::from_datafusion;
 pub struct CompiledExpr {
     body: Body,
     data_type: DataType,
+    /// What it sees, if that is more than its row.
+    extended: Option<Extended>,
     /// The expression as in the plan, for messages.
     text: String,
 }
@@ -56,8 +64,16 @@ impl CompiledExpr {
     /// compile; `Bug` for a type that does not fit, which the planner should have excluded.
     pub fn compile(expr: &Expr, input: &SchemaRef) -> Result<Self> {
         let text = expr.to_string();
-        let physical = compile::compile(expr, input)
-            .map_err(|error| error.context(format!("compiling `{text}`")))?;
+        let extended = Extended::of(expr, input);
+        let physical = match &extended {
+            None => compile::compile(expr, input),
+            Some(extended) => {
+                let mut expr = expr.clone();
+                surroundings::number_calls(&mut expr, &mut 0);
+                compile::compile(&expr, &extended.schema)
+            }
+        };
+        let physical = physical.map_err(|error| error.context(format!("compiling `{text}`")))?;
         let body = match expr.as_column() {
             Some(index) => Body::Column(index),
             None => match compile::as_constant(&physical) {
@@ -68,6 +84,7 @@ impl CompiledExpr {
         Ok(Self {
             body,
             data_type: expr.data_type.clone(),
+            extended,
             text,
         })
     }
@@ -91,6 +108,28 @@ impl CompiledExpr {
     /// `InvalidInput` if some row cannot be computed: division by zero, a text that is not of the
     /// type that it is cast to.
     pub fn evaluate(&self, rows: &RecordBatch) -> Result<ArrayRef> {
+        match &self.extended {
+            None => self.compute(rows),
+            Some(_) => Err(self.failed(Error::bug("it looks at more than its row"))),
+        }
+    }
+
+    /// The same for expressions that may look at their surroundings.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn evaluate_in(
+        &self,
+        rows: &RecordBatch,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<ArrayRef> {
+        match &self.extended {
+            None => self.compute(rows),
+            Some(extended) => self.compute(&surroundings.beside(rows, extended)?),
+        }
+    }
+
+    fn compute(&self, rows: &RecordBatch) -> Result<ArrayRef> {
         let result = match &self.body {
             Body::Column(index) => Arc::clone(rows.column(*index)),
             Body::Constant(value) => expand(value, rows.num_rows())?,
@@ -117,7 +156,10 @@ impl CompiledExpr {
     /// # Errors
     /// As [`evaluate`](Self::evaluate); `Bug` if the type is not `BOOLEAN`.
     pub fn evaluate_predicate(&self, rows: &RecordBatch) -> Result<BooleanArray> {
-        let result = self.evaluate(rows)?;
+        self.as_predicate(&self.evaluate(rows)?)
+    }
+
+    fn as_predicate(&self, result: &ArrayRef) -> Result<BooleanArray> {
         let found = result.as_boolean_opt().cloned();
         found.ok_or_else(|| self.failed(Error::bug("a condition is not a boolean")))
     }
@@ -127,11 +169,20 @@ impl CompiledExpr {
     /// # Errors
     /// As [`evaluate_predicate`](Self::evaluate_predicate).
     pub fn filter_mask(&self, rows: &RecordBatch) -> Result<BooleanArray> {
-        let condition = self.evaluate_predicate(rows)?;
-        Ok(match condition.nulls() {
-            None => condition,
-            Some(nulls) => BooleanArray::new(condition.values() & nulls.inner(), None),
-        })
+        Ok(is_true(self.evaluate_predicate(rows)?))
+    }
+
+    /// The same for conditions that may look at their surroundings.
+    ///
+    /// # Errors
+    /// As [`evaluate_predicate`](Self::evaluate_predicate).
+    pub fn filter_mask_in(
+        &self,
+        rows: &RecordBatch,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<BooleanArray> {
+        let result = self.evaluate_in(rows, surroundings)?;
+        Ok(is_true(self.as_predicate(&result)?))
     }
 
     fn failed(&self, error: Error) -> Error {
@@ -142,6 +193,13 @@ impl CompiledExpr {
 impl std::fmt::Display for CompiledExpr {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+fn is_true(condition: BooleanArray) -> BooleanArray {
+    match condition.nulls() {
+        None => condition,
+        Some(nulls) => BooleanArray::new(condition.values() & nulls.inner(), None),
     }
 }
 

@@ -14,6 +14,7 @@
 //! [`StepJob`] drives the same coordinator and shards on the caller's thread.
 
 pub mod alignment;
+pub mod clock;
 pub mod config;
 pub mod coordinator;
 pub mod job;

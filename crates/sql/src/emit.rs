@@ -19,7 +19,7 @@ use millstream_core::plan::{
     AggregateCall, EventTimeSpec, MetadataColumn, Node, NodeInput, Operator, PipelineOptions, Plan,
     RowShape, SourcePlan, TablePlan, Unnest, WindowAggregate, WindowKind, WindowSpec,
 };
-use millstream_core::{NodeId, SinkId, SourceId};
+use millstream_core::{NodeId, SinkId, SourceId, TimeDomain};
 
 use crate::catalog::{Catalog, Table, TableColumnKind};
 use crate::diagnostic::{Fault, Place, Result};
@@ -58,6 +58,7 @@ pub(crate) fn plan(
     let mut needs = Needs::default();
     for query in queries {
         refuse_bare_sessions(&query.rel, &all(&query.rel), query.place)?;
+        refuse_looking_joins(&query.rel, query.place)?;
         needs.add(&query.rel, &all(&query.rel), false);
     }
     let mut sinks = Sinks::new(catalog);
@@ -153,6 +154,28 @@ fn refuse_bare_sessions(rel: &Rel, needed: &BTreeSet<usize>, place: Place) -> Re
     refuse_bare_sessions(input, &of_input, place)
 }
 
+/// Refuses joins and UNNEST whose own expressions look at more than rows.
+fn refuse_looking_joins(rel: &Rel, place: Place) -> Result<()> {
+    let mut open = vec![rel];
+    while let Some(rel) = open.pop() {
+        let exprs: Vec<&Expr> = match &rel.step {
+            Step::Join(_, _, spec) => {
+                let keys = spec.keys.iter().flat_map(|key| [&key.left, &key.right]);
+                keys.chain(&spec.condition).collect()
+            }
+            Step::Unnest(_, spec) => vec![&spec.array],
+            _ => vec![],
+        };
+        if exprs.iter().any(|expr| expr.looks(|_| true)) {
+            let what = "a function of time or chance in a join or in UNNEST is";
+            let fault = Fault::unsupported(place, what);
+            return Err(fault.help("compute it in the SELECT of a subquery"));
+        }
+        open.extend(rel.inputs());
+    }
+    Ok(())
+}
+
 /// What all queries need of the tables.
 #[derive(Default)]
 struct Needs {
@@ -177,7 +200,10 @@ impl Needs {
                     self.windowed.insert(*table);
                 }
             }
-            // Groups are never late: the rows that made them were on time.
+            // In processing time no row is late. Groups never are: the rows that made them were on time.
+            Step::Aggregate(input, by) if by.window.domain == TimeDomain::Processing => {
+                self.add(input, &of_input, false);
+            }
             Step::Aggregate(input, _) | Step::Rank(input, _) | Step::Over(input, _) => {
                 self.add(input, &of_input, true);
             }
@@ -612,6 +638,7 @@ impl<'a> Emitter<'a> {
         }
         let window = WindowSpec {
             time_column,
+            domain: window.domain,
             kind: window.kind.clone(),
         };
         let operator = Operator::AssignWindow(window);
@@ -647,6 +674,7 @@ impl<'a> Emitter<'a> {
         let mut aggregate = WindowAggregate {
             window: WindowSpec {
                 time_column,
+                domain: group_by.window.domain,
                 kind: self.kind_over(&group_by.window.kind, &keys, emitted.input),
             },
             keys,

@@ -12,6 +12,7 @@ pub(crate) mod literal;
 pub(crate) mod native_function;
 pub(crate) mod operator;
 pub(crate) mod over;
+pub(crate) mod surroundings;
 pub(crate) mod user_function;
 
 use arrow::datatypes::DataType;
@@ -43,6 +44,8 @@ pub(crate) struct ExprBinder<'a> {
     pub outer: Option<&'a Scope>,
     /// What the clause is called in messages.
     pub clause: &'static str,
+    /// The clause, also inside of AND and OR.
+    pub whole: &'static str,
     /// Columns that were read, and where.
     pub uses: Vec<(usize, Place)>,
     /// The function whose body this is, in upper case.
@@ -61,6 +64,7 @@ impl<'a> ExprBinder<'a> {
             over: None,
             outer: None,
             clause,
+            whole: clause,
             uses: vec![],
             declaring: None,
             start: Place::new(1, 1),

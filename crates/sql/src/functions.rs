@@ -60,6 +60,8 @@
 //! | `CARDINALITY(array or map)` | INT |
 //! | `ITEM(ARRAY<X>, L index from 1)` `ITEM(MAP<K, X>, K)` (`a[1]`, `m['k']`) | `X` |
 //!
+//! | `PROCTIME()` `NOW()` and their like, `RAND()` `UUID()` `CURRENT_WATERMARK(T)` (see [`millstream_core::surroundings`]) | the type of the expression |
+//!
 //! Bound to other expressions, never to a call: `IF`, `NULLIF` and simple CASE (to CASE), `MOD` (to
 //! `%`), `IS TRUE` and its like, BETWEEN. Arithmetic on DECIMAL: both operands have one DECIMAL
 //! type, the expression's own type is the one that Flink derives (so the result may need a
@@ -305,22 +307,6 @@ pub(crate) const SPECIAL: &[&str] = &[
     "TRY_CAST",
 ];
 
-/// Functions whose value is different each time: a replay would not give the same rows.
-const UNSTABLE: &[&str] = &[
-    "NOW",
-    "CURRENT_TIMESTAMP",
-    "CURRENT_ROW_TIMESTAMP",
-    "CURRENT_DATE",
-    "CURRENT_TIME",
-    "LOCALTIME",
-    "LOCALTIMESTAMP",
-    "PROCTIME",
-    "RAND",
-    "RAND_INTEGER",
-    "UUID",
-    "CURRENT_WATERMARK",
-];
-
 /// Flink's functions that are not there yet.
 const LATER: &[&str] = &[
     "ROW_NUMBER",
@@ -347,6 +333,9 @@ const LATER: &[&str] = &[
     "TUMBLE_ROWTIME",
     "HOP_ROWTIME",
     "SESSION_ROWTIME",
+    "TUMBLE_PROCTIME",
+    "HOP_PROCTIME",
+    "SESSION_PROCTIME",
     "GROUP_ID",
     "CURRENT_DATABASE",
     "PARSE_JSON",
@@ -361,15 +350,10 @@ pub(crate) fn find(name: &str) -> Option<&'static Signature> {
     SIGNATURES.iter().find(|signature| signature.name == name)
 }
 
-/// Why a function that changes is refused.
-pub(crate) fn unstable(name: &str, place: Place) -> Fault {
-    let fault = Fault::unsupported(place, format!("function `{name}` is"));
-    fault.help("its value would not be the same when events are replayed")
-}
-
 /// Whether `name` (in upper case) is one of Flink's functions, there or not.
 pub(crate) fn is_known(name: &str) -> bool {
-    let lists = [SPECIAL, UNSTABLE, LATER, crate::expr::collection::NAMES];
+    let looking = crate::expr::surroundings::NAMES;
+    let lists = [SPECIAL, looking, LATER, crate::expr::collection::NAMES];
     find(name).is_some()
         || crate::expr::aggregate::is_aggregate(name)
         || crate::expr::composite::NAMES.contains(&name)
@@ -380,9 +364,6 @@ pub(crate) fn is_known(name: &str) -> bool {
 /// Why there is no function called `name`; `made` are those of the script.
 pub(crate) fn unknown(name: &str, made: &[String], place: Place) -> Fault {
     let upper = name.to_uppercase();
-    if UNSTABLE.contains(&upper.as_str()) {
-        return unstable(&upper, place);
-    }
     if let "TUMBLE" | "HOP" | "SESSION" | "CUMULATE" = upper.as_str() {
         let fault = Fault::unsupported(place, format!("`{upper}` outside of FROM is"));
         return fault.help("read TABLE(TUMBLE(…)) and group by window_start and window_end");
@@ -397,7 +378,11 @@ pub(crate) fn unknown(name: &str, made: &[String], place: Place) -> Fault {
         .chain(aggregates)
         .chain(crate::expr::composite::NAMES.iter().copied())
         .chain(made.iter().map(String::as_str));
-    let known: Vec<&str> = names.chain(SPECIAL.iter().copied()).collect();
+    let looking = crate::expr::surroundings::NAMES.iter().copied();
+    let known: Vec<&str> = names
+        .chain(SPECIAL.iter().copied())
+        .chain(looking)
+        .collect();
     let fault = Fault::at(place, format!("unknown function `{name}`"));
     match crate::diagnostic::nearest(name, &known) {
         Some(near) => fault.help(format!("did you mean `{near}`?")),

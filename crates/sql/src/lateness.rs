@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use millstream_core::NodeId;
 use millstream_core::plan::{NodeInput, Operator, Plan, WindowKind};
+use millstream_core::{NodeId, TimeDomain};
 
 use crate::catalog::Catalog;
 use crate::diagnostic::{Fault, Origin, Result};
@@ -16,6 +16,10 @@ pub(crate) fn apply(plan: &mut Plan, catalog: &Catalog, settings: &Settings) -> 
         let Operator::WindowAggregate(aggregate) = &plan.nodes[index].operator else {
             continue;
         };
+        // In processing time no row is late.
+        if aggregate.window.domain == TimeDomain::Processing {
+            continue;
+        }
         let refused = match aggregate.window.kind {
             WindowKind::Cumulate { .. } => Some("CUMULATE"),
             WindowKind::Session { .. } => Some("SESSION"),

@@ -16,7 +16,7 @@ use std::rc::Rc;
 use arrow::datatypes::DataType;
 use sqlparser::ast::{self, Ident, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor};
 
-use crate::catalog::{Catalog, Named};
+use crate::catalog::{Catalog, Named, TableColumnKind};
 use crate::diagnostic::{Fault, Place, Result};
 use crate::dialect::FlinkDialect;
 use crate::rel::Rel;
@@ -238,10 +238,12 @@ impl<'a> QueryBinder<'a> {
                 table: None,
                 name: column.name.clone(),
                 data_type: column.data_type.clone(),
-                role: if time == Some(index) {
-                    Role::EventTime
-                } else {
-                    Role::Plain
+                role: match &column.kind {
+                    _ if time == Some(index) => Role::EventTime,
+                    TableColumnKind::Computed(expr) if expr.is_processing_time() => {
+                        Role::ProcessingTime
+                    }
+                    _ => Role::Plain,
                 },
                 place: name.span.start,
             });

@@ -108,6 +108,9 @@ impl Rel {
         let Some(predicate) = self.narrow_ranks(predicate) else {
             return self;
         };
+        if predicate.looks(|_| true) {
+            return self.filter_here(predicate);
+        }
         let predicate = match predicate.kind {
             // As in Flink, what is false already keeps the rest from failing: `n <> 0 AND 1 / n > x`.
             ExprKind::Binary {
@@ -165,6 +168,25 @@ impl Rel {
             }
         };
         Self { step, fields }
+    }
+
+    /// A condition that looks at more than its row is asked where it stands; its parts that do not are
+    /// asked before.
+    fn filter_here(mut self, predicate: Expr) -> Self {
+        let looks = |expr: &Expr| expr.looks(|_| true);
+        let (looking, plain): (Vec<Expr>, _) = ranks::parts(predicate).into_iter().partition(looks);
+        for part in plain {
+            self = self.filter(part);
+        }
+        let and = |left, right| Expr::binary(BinaryOp::And, left, right, DataType::Boolean);
+        let fields = self.fields.clone();
+        match looking.into_iter().reduce(and) {
+            Some(predicate) => Self {
+                step: Step::Filter(Box::new(self), predicate),
+                fields,
+            },
+            None => self,
+        }
     }
 
     /// Computes `columns`. A projection of a projection becomes one where nothing is computed
@@ -274,7 +296,9 @@ impl Rel {
         }
         let first = windows[0].clone();
         let is_session = matches!(first.kind, WindowKind::Session { .. });
-        if is_session || windows.iter().any(|window| window.kind != first.kind) {
+        let is_alike =
+            |other: &WindowSpec| (&other.kind, other.domain) == (&first.kind, first.domain);
+        if is_session || !windows.iter().all(is_alike) {
             return None;
         }
         if first.time_column < width && windows.iter().all(|window| *window == first) {
@@ -285,6 +309,7 @@ impl Rel {
         }
         Some(WindowSpec {
             time_column: width,
+            domain: first.domain,
             kind: first.kind,
         })
     }
@@ -341,6 +366,7 @@ impl Rel {
                 };
                 (column < 3).then_some(WindowSpec {
                     time_column: 2,
+                    domain: group_by.window.domain,
                     kind,
                 })
             }
@@ -363,6 +389,7 @@ impl Rel {
                 }
                 Some(WindowSpec {
                     time_column: carry(window.time_column),
+                    domain: window.domain,
                     kind,
                 })
             }
@@ -443,7 +470,8 @@ fn computes_once(outer: &[Expr], inner: &[Expr]) -> bool {
         expr.for_each_column(&mut |index| reads[index] += 1);
     }
     let mut pairs = inner.iter().zip(&reads);
-    pairs.all(|(expr, reads)| *reads <= 1 || expr.children().is_empty())
+    let is_free = |expr: &Expr| expr.children().is_empty() && !expr.looks(|_| true);
+    pairs.all(|(expr, reads)| *reads <= 1 || is_free(expr))
 }
 
 /// Replaces each column by what `inner` computes for it. Constants that meet a cast are converted.

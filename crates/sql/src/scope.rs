@@ -1,6 +1,7 @@
 //! What names mean at one place of a query.
 
 use arrow::datatypes::DataType;
+use millstream_core::TimeDomain;
 use millstream_core::expr::{Expr, ExprKind};
 use millstream_core::types::sql_name;
 use sqlparser::ast::Ident;
@@ -22,32 +23,47 @@ pub(crate) struct ScopeColumn {
     pub place: Place,
 }
 
-/// What a column is to event time.
+/// What a column is to event time and processing time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Data.
     Plain,
     /// The event time that a WATERMARK declares.
     EventTime,
+    /// `PROCTIME()`.
+    ProcessingTime,
     /// What was the event time before the rows were put in windows.
     WindowedTime,
     /// Start of a window.
     WindowStart,
     /// End of a window.
     WindowEnd,
-    /// The last moment of a window: an event time again.
-    WindowTime,
+    /// The last moment of a window: a time again, of this domain.
+    WindowTime(TimeDomain),
 }
 
 impl Role {
-    /// Whether a window function can use it.
+    /// Whether it is an event time.
     pub fn is_time(self) -> bool {
-        matches!(self, Self::EventTime | Self::WindowTime)
+        self.domain() == Some(TimeDomain::Event)
+    }
+
+    /// Which time it is, if a window function can use it.
+    pub fn domain(self) -> Option<TimeDomain> {
+        match self {
+            Self::EventTime => Some(TimeDomain::Event),
+            Self::ProcessingTime => Some(TimeDomain::Processing),
+            Self::WindowTime(domain) => Some(domain),
+            _ => None,
+        }
     }
 
     /// Whether a window function made it.
     pub fn is_window(self) -> bool {
-        matches!(self, Self::WindowStart | Self::WindowEnd | Self::WindowTime)
+        matches!(
+            self,
+            Self::WindowStart | Self::WindowEnd | Self::WindowTime(_)
+        )
     }
 }
 

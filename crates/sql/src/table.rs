@@ -190,6 +190,13 @@ fn bind_watermark(
             false => fault.help("compute one: event_time AS TO_TIMESTAMP_LTZ(ts, 3)"),
         });
     }
+    if let TableColumnKind::Computed(expr) = &columns[index].kind
+        && expr.is_processing_time()
+    {
+        let message = format!("WATERMARK for `{}`, which is processing time", name.value);
+        let help = "processing time needs none: DESCRIPTOR(…) can name it as it is";
+        return Err(Fault::at(name.span, message).help(help));
+    }
     let delay_ms = watermark_delay(clause, dialect)?;
     Ok(TableWatermark {
         column: index,

@@ -28,6 +28,9 @@ pub struct Manifest {
     pub parallelism: u32,
     /// Whether all input was read and every window has fired.
     pub finished: bool,
+    /// Processing time at its barrier, in ms. Manifests of earlier builds do not say.
+    #[serde(default)]
+    pub processing_ms: Option<i64>,
     /// Progress of each source by table name.
     pub sources: BTreeMap<String, SourceProgress>,
     /// Up to where each operator has fired, by node. Manifests of earlier builds do not say: there it
@@ -228,6 +231,7 @@ mod tests {
             epoch: Epoch(3),
             parallelism: 2,
             finished: false,
+            processing_ms: None,
             sources: BTreeMap::from([("clicks".into(), SourceProgress::default())]),
             nodes: vec![Watermark(5)],
             segments: vec![],

@@ -15,11 +15,12 @@ use datafusion::physical_expr::expressions::{
 };
 use millstream_core::expr::{BinaryOp, Expr, ExprKind};
 use millstream_core::function::{Named, ScalarFunction};
+use millstream_core::surroundings::{Looks, looks};
 use millstream_core::types::sql_name;
 use millstream_core::{Error, Result};
 
 use super::node::KernelExpr;
-use super::{cast, comparison, literal};
+use super::{cast, chance, comparison, literal, surroundings};
 use crate::function::arithmetic::{self, Operation};
 use crate::function::{self, Kernel, from_datafusion};
 
@@ -253,12 +254,27 @@ fn call(function: &str, args: &[Expr], wanted: &DataType, input: &SchemaRef) -> 
     {
         return Ok(lazy);
     }
+    let count = args.len();
     let args = args.iter().map(|arg| compile(arg, input));
-    let args = args.collect::<Result<Vec<_>>>()?;
-    let constants: Vec<Option<ScalarValue>> =
-        args.iter().map(|arg| as_constant(arg).cloned()).collect();
+    let mut args = args.collect::<Result<Vec<_>>>()?;
+    if let Some(looks) = looks(function, count) {
+        args.push(surroundings::column(looks, input));
+        let constants = constants_of(&args);
+        let (args, kernel): (_, Kernel) = match looks {
+            Looks::AtChance => (args, chance::kernel(function, &constants)?),
+            // Its argument only says which watermark.
+            _ => (args.split_off(args.len() - 1), Arc::new(surroundings::time)),
+        };
+        let name = function.to_lowercase();
+        return Ok(kernel_expr(&name, args, wanted, kernel));
+    }
+    let constants = constants_of(&args);
     let kernel = function::prepare(function, &constants)?;
     Ok(kernel_expr(&function.to_lowercase(), args, wanted, kernel))
+}
+
+fn constants_of(args: &[Physical]) -> Vec<Option<ScalarValue>> {
+    args.iter().map(|arg| as_constant(arg).cloned()).collect()
 }
 
 /// A function of the embedding program, which sees all arguments as columns.

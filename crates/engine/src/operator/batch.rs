@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use millstream_core::source::RawBatch;
 use millstream_core::{EventTime, Offset, SourceId, SplitId, Watermark};
 
+use crate::expr::{Surroundings, Watermarks};
 use crate::state::OrderKey;
 use crate::state::accumulator::RunKey;
 
@@ -53,7 +54,10 @@ pub struct SourceBatch {
     pub after: Watermark,
     /// The split's offset after the last row.
     pub end: Offset,
+    /// Processing time at which it was read, in ms.
+    pub read_ms: i64,
     running: OnceLock<Vec<i64>>,
+    in_processing_time: OnceLock<Arc<Self>>,
 }
 
 impl SourceBatch {
@@ -80,8 +84,34 @@ impl SourceBatch {
             before,
             after,
             end: Offset(0),
+            read_ms: 0,
             running,
+            in_processing_time: OnceLock::new(),
         }
+    }
+
+    /// What was around when it was read, for rows that are decoded again.
+    pub fn surroundings(&self) -> Surroundings<'_> {
+        let seed = self.read_ms.cast_unsigned() ^ self.end.0;
+        Surroundings::new(self.read_ms, seed, Watermarks::All(self.before))
+    }
+
+    /// The same rows, each at the time at which it was read: that is never late, and it is the split's
+    /// watermark right after.
+    fn in_processing_time(&self) -> Arc<Self> {
+        let made = self.in_processing_time.get_or_init(|| {
+            let place = (self.source, self.split.clone());
+            let raw = self.raw.clone();
+            let rows = (self.rows.clone(), raw, self.record_of_row.clone());
+            let times = vec![self.read_ms; self.rows.num_rows()];
+            let before = Watermark(self.read_ms.saturating_sub(1));
+            let mut made = Self::new(place, rows, (times, 1, before));
+            made.generated.clone_from(&self.generated);
+            made.end = self.end;
+            made.read_ms = self.read_ms;
+            Arc::new(made)
+        });
+        made.clone()
     }
 
     /// The split's watermark as of the rows before `row`.
@@ -213,6 +243,17 @@ impl Batch {
         let origin = self.origin.as_ref().map(|origin| origin.chosen(rows));
         let rows = arrow::compute::take_record_batch(&self.rows, &indices)?;
         Ok(Self { rows, origin })
+    }
+
+    /// The same rows for an operator that goes by the time at which they were read.
+    #[must_use]
+    pub fn in_processing_time(&self) -> Self {
+        let origin = self.origin.as_ref().map(|origin| Origin {
+            source: origin.source.in_processing_time(),
+            selection: origin.selection.clone(),
+        });
+        let rows = self.rows.clone();
+        Self { rows, origin }
     }
 
     /// Other columns for the same rows.

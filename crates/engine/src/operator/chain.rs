@@ -4,7 +4,9 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMilliseco
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use millstream_core::plan::{Node, NodeInput, Operator, Plan, WindowSpec};
-use millstream_core::{Epoch, Error, NodeId, Result, SinkId, TableId, Watermark, types};
+use millstream_core::{
+    Epoch, Error, NodeId, Result, SinkId, TableId, TimeDomain, Watermark, types,
+};
 use std::sync::Arc;
 
 use super::batch::Batch;
@@ -12,9 +14,10 @@ use super::checker::Checker;
 use super::join::Indexed;
 use super::join::table::TableJoinOperator;
 use super::output::Output;
+use super::progress::{Moment, NodeProgress};
 use super::stateful::{self, Barrier, StateBatch, Stateful};
 use super::unnest::UnnestOperator;
-use crate::expr::CompiledExpr;
+use crate::expr::{CompiledExpr, SplitMix, Surroundings, Watermarks};
 use crate::window::Slicing;
 use crate::window::assigner::to_millis;
 
@@ -25,6 +28,15 @@ const RESULT_ROWS: usize = 65_536;
 pub struct Chain {
     nodes: Vec<ChainNode>,
     levels: usize,
+    now: Now,
+}
+
+/// What expressions see besides rows.
+struct Now {
+    now_ms: i64,
+    chance: SplitMix,
+    /// Of rows that come out at a barrier.
+    watermark: Watermark,
 }
 
 struct ChainNode {
@@ -33,6 +45,10 @@ struct ChainNode {
     /// Number of operators with state before this node, along the longest way.
     level: usize,
     kind: Kind,
+    /// Which time it goes by.
+    domain: TimeDomain,
+    /// As of the last barrier.
+    watermark: Watermark,
     /// One for each input.
     checkers: Vec<Checker>,
     schema: SchemaRef,
@@ -78,6 +94,7 @@ pub struct NodeCounters {
 impl Chain {
     /// The operators of `plan`.
     pub fn new(plan: &Plan) -> Result<Self> {
+        let progress = NodeProgress::new(plan);
         let mut nodes: Vec<ChainNode> = vec![];
         for node in &plan.nodes {
             let levels = node.inputs.iter().map(|input| match input {
@@ -102,6 +119,8 @@ impl Chain {
                     }
                     _ => kind(node, &inputs)?,
                 },
+                domain: progress.domain(node.id),
+                watermark: Watermark::MIN,
                 checkers: inputs
                     .into_iter()
                     .map(|input| Checker::new(name.clone(), input))
@@ -115,12 +134,43 @@ impl Chain {
         Ok(Self {
             levels: levels.max().unwrap_or(0),
             nodes,
+            now: Now {
+                now_ms: i64::MIN,
+                chance: SplitMix::new(0),
+                watermark: Watermark::MIN,
+            },
         })
     }
 
     /// How many operators with state feed one another at most: how often a barrier exchanges.
     pub fn levels(&self) -> usize {
         self.levels
+    }
+
+    /// From now on chance gives what follows from `seed`.
+    pub fn set_chance(&mut self, seed: u64) {
+        self.now.chance = SplitMix::new(seed);
+    }
+
+    /// From now on it is `now_ms` in processing time.
+    pub fn set_now(&mut self, now_ms: i64) {
+        self.now.now_ms = now_ms;
+    }
+
+    /// What an expression sees that reads rows from outside, read now.
+    pub fn surroundings(&mut self) -> Surroundings<'static> {
+        self.now.surroundings(Watermarks::All(Watermark::MIN))
+    }
+
+    /// Whether the clock alone would make a barrier put rows out at `now_ms`.
+    pub fn is_due(&self, now_ms: i64) -> bool {
+        let watermark = Watermark(now_ms.saturating_sub(1));
+        self.nodes.iter().any(|node| match &node.kind {
+            Kind::Stateful(operator) if node.domain == TimeDomain::Processing => {
+                operator.is_due(watermark)
+            }
+            _ => false,
+        })
     }
 
     /// Pushes rows into every operator that `input` feeds, and on from there.
@@ -136,7 +186,9 @@ impl Chain {
                 if self.nodes[index].multiplies() {
                     self.nodes[index].take_in(port, batch)?;
                     self.multiply(index, batch, output)?;
-                } else if let Some(next) = self.nodes[index].on_batch(port, batch, output)? {
+                } else if let Some(next) =
+                    self.nodes[index].on_batch(port, (batch, &mut self.now), output)?
+                {
                     self.pass_on(index, &next, output)?;
                 }
             }
@@ -168,20 +220,22 @@ impl Chain {
 
     /// First step of a barrier, for each level in turn: closes what is complete in the operators at
     /// `level`, and gives, by shard, what that shard has to take in. Empty with one shard, which
-    /// keeps its own. `watermarks` are those of the nodes.
+    /// keeps its own.
     pub fn close(
         &mut self,
         level: usize,
-        watermarks: &[Watermark],
+        at: &Moment,
         shards: usize,
     ) -> Result<Vec<Vec<Exchange>>> {
+        self.now.now_ms = at.now_ms;
         let mut exchanges = vec![vec![]; shards];
         for node in self.nodes.iter_mut().filter(|node| node.level == level) {
-            let watermark = watermarks[node.id.index()];
+            let watermark = at.nodes[node.id.index()];
             if let Kind::Stateful(operator) = &mut node.kind {
                 for checker in &mut node.checkers {
                     checker.on_watermark(watermark)?;
                 }
+                node.watermark = watermark;
                 let states = operator.close(Barrier { watermark, shards })?;
                 for (owner, states) in states.into_iter().enumerate() {
                     if !states.is_empty() {
@@ -214,6 +268,7 @@ impl Chain {
                 .filter(|exchange| exchange.node == id)
                 .flat_map(|exchange| exchange.states.iter().cloned())
                 .collect();
+            self.now.watermark = node.watermark;
             self.fire_node(index, &states, output)?;
         }
         Ok(())
@@ -280,11 +335,11 @@ impl Chain {
         Ok(())
     }
 
-    /// Tells every operator with state how far it had fired, for recovery. `watermarks` is by node.
-    pub fn set_fired(&mut self, watermarks: &[Watermark]) {
+    /// Tells every operator with state how far it had fired, for recovery.
+    pub fn set_fired(&mut self, at: &Moment) {
         for node in &mut self.nodes {
             if let Kind::Stateful(operator) = &mut node.kind {
-                operator.set_fired(watermarks[node.id.index()]);
+                operator.set_fired(at.nodes[node.id.index()]);
             }
         }
     }
@@ -367,18 +422,25 @@ impl ChainNode {
     fn on_batch(
         &mut self,
         port: usize,
-        batch: &Batch,
+        (batch, now): (&Batch, &mut Now),
         output: &mut Output<'_>,
     ) -> Result<Option<Batch>> {
         self.take_in(port, batch)?;
         let next = match &mut self.kind {
-            Kind::Filter(predicate) => batch.filter(&predicate.filter_mask(&batch.rows)?)?,
+            Kind::Filter(predicate) => {
+                let mask = now.of(batch, |around| {
+                    predicate.filter_mask_in(&batch.rows, around)
+                })?;
+                batch.filter(&mask)?
+            }
             Kind::Project(exprs) => {
-                let columns: Result<Vec<ArrayRef>> = exprs
-                    .iter()
-                    .map(|expr| expr.evaluate(&batch.rows))
-                    .collect();
-                batch.with_rows(rows_of(&self.schema, columns?, batch.rows.num_rows())?)
+                let columns: Vec<ArrayRef> = now.of(batch, |around| {
+                    let exprs = exprs.iter();
+                    exprs
+                        .map(|expr| expr.evaluate_in(&batch.rows, around))
+                        .collect::<Result<_>>()
+                })?;
+                batch.with_rows(rows_of(&self.schema, columns, batch.rows.num_rows())?)
             }
             Kind::AssignWindow(column, slicing) => {
                 assign((*column, *slicing), batch, &self.schema)?
@@ -388,7 +450,12 @@ impl ChainNode {
                 batch.with_rows(rows_of(&self.schema, columns, batch.rows.num_rows())?)
             }
             Kind::Stateful(operator) => {
-                operator.on_batch(port, batch, output.late)?;
+                match self.domain {
+                    TimeDomain::Event => operator.on_batch(port, batch, output.late)?,
+                    TimeDomain::Processing => {
+                        operator.on_batch(port, &batch.in_processing_time(), output.late)?;
+                    }
+                }
                 return Ok(None);
             }
             Kind::Sink(sink) => {
@@ -402,6 +469,28 @@ impl ChainNode {
             }
         };
         Ok(Some(next))
+    }
+}
+
+impl Now {
+    fn surroundings<'a>(&mut self, watermarks: Watermarks<'a>) -> Surroundings<'a> {
+        Surroundings::new(self.now_ms, self.chance.draw(), watermarks)
+    }
+
+    /// What `compute` gives for rows of `batch`.
+    fn of<T>(
+        &mut self,
+        batch: &Batch,
+        compute: impl FnOnce(&Surroundings<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let Some(origin) = &batch.origin else {
+            return compute(&self.surroundings(Watermarks::All(self.watermark)));
+        };
+        let of_row = |row: usize| {
+            let row = origin.source_row(row);
+            origin.source.watermark_before(row as usize)
+        };
+        compute(&self.surroundings(Watermarks::Each(&of_row)))
     }
 }
 
@@ -462,9 +551,9 @@ fn kind(node: &Node, inputs: &[SchemaRef]) -> Result<Kind> {
             let exprs = exprs.iter().map(|expr| CompiledExpr::compile(expr, input));
             Kind::Project(exprs.collect::<Result<_>>()?)
         }
-        Operator::AssignWindow(WindowSpec { time_column, kind }) => {
-            Kind::AssignWindow(*time_column, Slicing::new(kind))
-        }
+        Operator::AssignWindow(WindowSpec {
+            time_column, kind, ..
+        }) => Kind::AssignWindow(*time_column, Slicing::new(kind)),
         Operator::WindowAggregate(_)
         | Operator::WindowRank(_)
         | Operator::Over(_)

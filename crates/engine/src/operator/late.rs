@@ -134,19 +134,22 @@ impl LateTable {
         split: &SplitContext,
         late: &[LateRow],
     ) -> Result<RecordBatch> {
+        let surroundings = &batch.surroundings();
         let source = match &batch.raw {
             Some(raw) => {
                 let records = late.iter().map(|late| batch.record(late.row));
                 let records: Vec<u32> = records.map(|r| r.expect("there are records")).collect();
-                let shaped = self.decoder.decode(&raw.select(&records), split)?;
+                let shaped = self
+                    .decoder
+                    .decode(&raw.select(&records), split, surroundings)?;
                 all_records(&shaped, late.len())?
             }
             None => {
                 let generated = batch.generated.as_ref();
                 let generated = generated.ok_or_else(|| Error::bug("rows without a record"))?;
                 let rows: UInt32Array = late.iter().map(|late| late.row).collect();
-                self.decoder
-                    .project(&take_record_batch(generated, &rows)?)?
+                let rows = take_record_batch(generated, &rows)?;
+                self.decoder.project(&rows, surroundings)?
             }
         };
         let columns = self.plan.columns.iter();

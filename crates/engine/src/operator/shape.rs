@@ -13,7 +13,7 @@ use millstream_core::source::{Decoder, RawBatch, Rejected};
 use millstream_core::{Error, ErrorKind, Result, types};
 
 use super::source::SplitContext;
-use crate::expr::CompiledExpr;
+use crate::expr::{CompiledExpr, Surroundings};
 
 /// Decodes into one shape.
 pub struct ShapeDecoder {
@@ -58,7 +58,12 @@ impl ShapeDecoder {
     }
 
     /// Decodes every record. A record whose computed columns fail is rejected too.
-    pub fn decode(&mut self, raw: &RawBatch, split: &SplitContext) -> Result<ShapedRows> {
+    pub fn decode(
+        &mut self,
+        raw: &RawBatch,
+        split: &SplitContext,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<ShapedRows> {
         let decoder = self.decoder.as_mut();
         let decoder = decoder.ok_or_else(|| Error::bug("raw records need a decoder"))?;
         let decoded = decoder.decode(raw)?;
@@ -69,21 +74,26 @@ impl ShapeDecoder {
             columns.push(metadata_column(column, raw, records.as_deref(), split)?);
         }
         let base = self.batch(columns, count)?;
-        match self.compute(&base) {
+        match self.compute(&base, surroundings) {
             Ok(rows) => Ok(ShapedRows {
                 rows,
                 record_of_row: records,
                 rejected: decoded.rejected,
             }),
             Err(error) if error.kind() == ErrorKind::InvalidInput => {
-                self.compute_row_by_row(&base, records.as_deref(), decoded.rejected)
+                let rows = (&base, records.as_deref());
+                self.compute_row_by_row(rows, decoded.rejected, surroundings)
             }
             Err(error) => Err(error),
         }
     }
 
     /// The shape's columns of rows that a generator made.
-    pub fn project(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+    pub fn project(
+        &self,
+        rows: &RecordBatch,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<RecordBatch> {
         let fields = self.decoded.fields().iter();
         let columns: Result<Vec<ArrayRef>> = fields
             .map(|field| {
@@ -96,7 +106,7 @@ impl ShapeDecoder {
         for column in &self.metadata {
             columns.push(new_null_array(&column.data_type, rows.num_rows()));
         }
-        self.compute(&self.batch(columns, rows.num_rows())?)
+        self.compute(&self.batch(columns, rows.num_rows())?, surroundings)
     }
 
     /// Columns that are there, with nulls for those that are still to be computed, so that
@@ -113,14 +123,14 @@ impl ShapeDecoder {
         )?)
     }
 
-    fn compute(&self, base: &RecordBatch) -> Result<RecordBatch> {
+    fn compute(&self, base: &RecordBatch, surroundings: &Surroundings<'_>) -> Result<RecordBatch> {
         if self.computed.is_empty() {
             return Ok(base.clone());
         }
         let mut columns = base.columns().to_vec();
         let first = columns.len() - self.computed.len();
         for (index, expr) in self.computed.iter().enumerate() {
-            columns[first + index] = expr.evaluate(base)?;
+            columns[first + index] = expr.evaluate_in(base, surroundings)?;
         }
         let options = RecordBatchOptions::new().with_row_count(Some(base.num_rows()));
         Ok(RecordBatch::try_new_with_options(
@@ -132,9 +142,9 @@ impl ShapeDecoder {
 
     fn compute_row_by_row(
         &self,
-        base: &RecordBatch,
-        records: Option<&[u32]>,
+        (base, records): (&RecordBatch, Option<&[u32]>),
         mut rejected: Vec<Rejected>,
+        surroundings: &Surroundings<'_>,
     ) -> Result<ShapedRows> {
         let (mut good, mut kept) = (vec![], vec![]);
         for row in 0..base.num_rows() {
@@ -142,7 +152,7 @@ impl ShapeDecoder {
                 Some(records) => records[row],
                 None => u32::try_from(row).expect("batches have fewer than 2^32 rows"),
             };
-            match self.compute(&base.slice(row, 1)) {
+            match self.compute(&base.slice(row, 1), surroundings) {
                 Ok(rows) => {
                     good.push(rows);
                     kept.push(record);

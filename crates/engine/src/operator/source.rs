@@ -16,6 +16,7 @@ use millstream_core::{Error, Result, SourceId, Watermark};
 
 use super::batch::SourceBatch;
 use super::shape::ShapeDecoder;
+use crate::expr::Surroundings;
 use crate::window::assigner::to_millis;
 
 /// What is known of a split while it is read.
@@ -72,16 +73,27 @@ impl SourceOperator {
     }
 
     /// Takes what a split gave and advances the split's watermark. `None` for no rows at all.
-    pub fn accept(&mut self, read: Read, split: &mut SplitContext) -> Result<Option<SourceRows>> {
+    /// `surroundings` are those at which it was read.
+    pub fn accept(
+        &mut self,
+        read: Read,
+        split: &mut SplitContext,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Option<SourceRows>> {
         match read {
-            Read::Records(raw) => self.accept_records(raw, split).map(Some),
-            Read::Rows(rows) => self.accept_rows(&rows, split).map(Some),
+            Read::Records(raw) => self.accept_records(raw, split, surroundings).map(Some),
+            Read::Rows(rows) => self.accept_rows(&rows, split, surroundings).map(Some),
             Read::Pending | Read::End => Ok(None),
         }
     }
 
-    fn accept_records(&mut self, raw: RawBatch, split: &mut SplitContext) -> Result<SourceRows> {
-        let shaped = self.shape.decode(&raw, split)?;
+    fn accept_records(
+        &mut self,
+        raw: RawBatch,
+        split: &mut SplitContext,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<SourceRows> {
+        let shaped = self.shape.decode(&raw, split, surroundings)?;
         let bytes_read = raw.records.iter().map(|r| u64::from(r.end - r.start)).sum();
         let rows_read = raw.len() as u64;
         let mut rejected = shaped.rejected;
@@ -98,10 +110,15 @@ impl SourceOperator {
         })
     }
 
-    fn accept_rows(&mut self, rows: &RecordBatch, split: &mut SplitContext) -> Result<SourceRows> {
+    fn accept_rows(
+        &mut self,
+        rows: &RecordBatch,
+        split: &mut SplitContext,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<SourceRows> {
         let mut rejected = vec![];
         let rows_read = rows.num_rows() as u64;
-        let shaped = self.shape.project(rows)?;
+        let shaped = self.shape.project(rows, surroundings)?;
         let (shaped, times, kept) = self.event_times(shaped, None, &mut rejected)?;
         let generated = match kept {
             Some(kept) => take_record_batch(rows, &UInt32Array::from(kept.to_vec()))?,

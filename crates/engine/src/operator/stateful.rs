@@ -98,6 +98,12 @@ pub trait Stateful: Send {
     /// Sets how far it had fired before a restart.
     fn set_fired(&mut self, fired: Watermark);
 
+    /// Whether a barrier at `watermark` would put rows out although none has come in: what lets the clock
+    /// alone fire windows. `true` where that is not known.
+    fn is_due(&self, _watermark: Watermark) -> bool {
+        self.groups() > 0
+    }
+
     /// Drops what has expired up to there.
     fn drop_fired(&mut self);
 

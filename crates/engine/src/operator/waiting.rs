@@ -73,6 +73,12 @@ impl WaitingRows {
         Ok(())
     }
 
+    /// Whether it has passed any.
+    pub fn has_passed(&self, watermark: Watermark) -> bool {
+        let mut chunks = self.kept.iter().chain(&self.fresh);
+        chunks.any(|chunk| watermark.has_passed_end(EventTime(chunk.first)))
+    }
+
     /// Takes out the rows that `watermark` has passed.
     pub fn take_passed(&mut self, watermark: Watermark) -> Result<Vec<RecordBatch>> {
         let mut passed = vec![];

@@ -333,6 +333,13 @@ impl Stateful for WindowAggregateOperator {
         self.fired = fired;
     }
 
+    fn is_due(&self, watermark: Watermark) -> bool {
+        let open = self.state.slices().next();
+        let open = open.is_some_and(|(place, _)| watermark.has_passed_end(EventTime(place.until)));
+        let kept = self.sliding.as_ref();
+        open || kept.is_some_and(|kept| kept.is_due(self.fired, watermark))
+    }
+
     fn drop_fired(&mut self) {
         self.state.drop_fired(self.fired);
         if let Some(sliding) = &mut self.sliding {

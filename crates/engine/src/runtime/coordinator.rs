@@ -10,6 +10,7 @@ use millstream_core::{
     Epoch, Error, NodeId, Result, ShardIndex, SinkId, SourceId, SplitId, Watermark,
 };
 
+use super::clock::ProcessingClock;
 use super::config::JobConfig;
 use super::memory::MemoryBudget;
 use super::pool::{self, ShardPool};
@@ -24,6 +25,7 @@ use crate::checkpoint::compaction::{compact, drop_expired};
 use crate::checkpoint::{
     CheckpointStore, Manifest, SegmentRef, SinkProgress, SourceProgress, StateRows,
 };
+use crate::operator::progress::Moment;
 use crate::operator::{NodeProgress, StateBatch, stateful};
 use crate::protocol::EpochProtocol;
 use crate::status::{JobState, JobStatus};
@@ -48,6 +50,7 @@ pub struct Coordinator<P> {
     rewrite_state: bool,
     levels: usize,
     memory: Arc<MemoryBudget>,
+    clock: Arc<ProcessingClock>,
     tables: Tables,
     discovered_at: Duration,
     /// Splits that a shard has, whether or not a manifest names them yet.
@@ -79,6 +82,7 @@ impl<P: ShardPool> Coordinator<P> {
             nodes: NodeProgress::new(&config.plan),
             rewrite_state: recovered.rewrite_state,
             memory: recovered.memory,
+            clock: recovered.clock,
             tables: recovered.tables,
             discovered_at,
             opened,
@@ -108,23 +112,23 @@ impl<P: ShardPool> Coordinator<P> {
         self.refresh_tables()?;
         let epoch = self.protocol.begin()?;
         let started = self.config.env.monotonic();
-        let reports = pool::barrier(&mut self.pool)?;
+        let (reports, is_due) = pool::barrier(&mut self.pool)?;
         let now_ms = self.config.env.now_ms();
         let sources = self.progress(&reports, now_ms);
-        let fired = self.fired(&sources);
-        let is_unchanged =
-            is_unchanged(&self.manifest, &sources) && *fired == *self.fired(&self.manifest.sources);
-        if is_unchanged && !self.rewrite_state {
+        let at = self.moment(&sources, self.clock.now_ms());
+        let is_unchanged = is_unchanged(&self.manifest, &sources)
+            && at.nodes == self.moment(&self.manifest.sources, at.now_ms).nodes;
+        if is_unchanged && !self.rewrite_state && !is_due {
             pool::resume(&mut self.pool)?;
             self.protocol.cancel()?;
             self.settle(&reports, now_ms);
             return Ok(false);
         }
-        self.fire(&fired)?;
+        self.fire(&at)?;
         let outputs = pool::finish(&mut self.pool, epoch)?;
         let standing = self.config.env.monotonic().saturating_sub(started);
         let nodes: Vec<_> = outputs.iter().map(|output| output.nodes.clone()).collect();
-        let manifest = self.stage(epoch, (sources, &fired), outputs)?;
+        let manifest = self.stage((epoch, &at), sources, outputs)?;
         self.protocol.staged()?;
         self.store.write_manifest(&manifest)?;
         self.protocol.durable()?;
@@ -174,15 +178,16 @@ impl<P: ShardPool> Coordinator<P> {
             .collect()
     }
 
-    /// Up to where each operator fires, given how far the sources are.
-    fn fired(&self, sources: &BTreeMap<String, SourceProgress>) -> Arc<[Watermark]> {
+    /// How far time is, given how far the sources are. All shards stand, so whatever they read from now
+    /// on is read at `now_ms` or later.
+    fn moment(&self, sources: &BTreeMap<String, SourceProgress>, now_ms: i64) -> Moment {
         let marks = source_marks(&self.config.plan, sources);
-        self.nodes.watermarks(&self.manifest.nodes, &marks).into()
+        self.nodes.moment(&self.manifest.nodes, &marks, now_ms)
     }
 
-    fn fire(&mut self, watermarks: &Arc<[Watermark]>) -> Result<()> {
+    fn fire(&mut self, at: &Moment) -> Result<()> {
         for level in 0..self.levels {
-            let routed = pool::close(&mut self.pool, level, watermarks)?;
+            let routed = pool::close(&mut self.pool, level, at)?;
             pool::fire(&mut self.pool, level, routed)?;
         }
         Ok(())
@@ -191,8 +196,8 @@ impl<P: ShardPool> Coordinator<P> {
     /// Makes everything that the epoch consists of durable; the manifest that will decide it.
     fn stage(
         &mut self,
-        epoch: Epoch,
-        (mut sources, fired): (BTreeMap<String, SourceProgress>, &[Watermark]),
+        (epoch, at): (Epoch, &Moment),
+        mut sources: BTreeMap<String, SourceProgress>,
         outputs: Vec<EpochOutput>,
     ) -> Result<Manifest> {
         let mut staged: BTreeMap<SinkId, Vec<Staged>> = BTreeMap::new();
@@ -224,14 +229,15 @@ impl<P: ShardPool> Coordinator<P> {
                 }
             }
         }
-        let segments = self.segments(epoch, fired, &states)?;
+        let segments = self.segments((epoch, at), &states)?;
         let finished = !sources.is_empty() && sources.values().all(|s| s.fired == Watermark::MAX);
         Ok(Manifest {
             epoch,
             parallelism: self.config.parallelism,
             finished,
+            processing_ms: Some(at.now_ms),
             sources,
-            nodes: fired.to_vec(),
+            nodes: at.nodes.to_vec(),
             segments,
             sinks: self.sink_progress(staged),
             ..self.manifest.clone()
@@ -240,8 +246,7 @@ impl<P: ShardPool> Coordinator<P> {
 
     fn segments(
         &self,
-        epoch: Epoch,
-        of_nodes: &[Watermark],
+        (epoch, at): (Epoch, &Moment),
         states: &ChangedState,
     ) -> Result<Vec<SegmentRef>> {
         let mut segments = match self.rewrite_state {
@@ -249,7 +254,7 @@ impl<P: ShardPool> Coordinator<P> {
             false => self.manifest.segments.clone(),
         };
         let plan = &self.config.plan;
-        let fired = |node: NodeId| of_nodes[node.index()];
+        let fired = |node: NodeId| at.nodes[node.index()];
         drop_expired(&mut segments, &fired);
         for (place, states) in states {
             segments.push(self.store.write_segment((epoch, 0, *place), states)?);

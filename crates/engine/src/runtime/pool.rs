@@ -4,6 +4,7 @@ use millstream_core::{Error, Result};
 
 use super::shard::{EpochOutput, Progress, Reply, Request, Shard, SplitReport};
 use crate::operator::Exchange;
+use crate::operator::progress::Moment;
 
 /// Shards on threads, or on the caller's.
 pub trait ShardPool {
@@ -14,28 +15,28 @@ pub trait ShardPool {
     fn call(&mut self, requests: Vec<Request>) -> Result<Vec<Reply>>;
 }
 
-/// Stops all shards at a barrier.
-pub fn barrier(pool: &mut dyn ShardPool) -> Result<Vec<SplitReport>> {
+/// Stops all shards at a barrier. Their splits, and whether the clock alone makes something fire.
+pub fn barrier(pool: &mut dyn ShardPool) -> Result<(Vec<SplitReport>, bool)> {
     let requests = (0..pool.shards()).map(|_| Request::Barrier).collect();
     let mut reports = vec![];
+    let mut is_due = false;
     for reply in pool.call(requests)? {
         match reply {
-            Reply::Splits(splits) => reports.extend(splits),
+            Reply::Splits(splits, due) => {
+                reports.extend(splits);
+                is_due |= due;
+            }
             _ => return Err(unexpected()),
         }
     }
-    Ok(reports)
+    Ok((reports, is_due))
 }
 
 /// Closes the windows of a level everywhere; by shard, what it has to merge.
-pub fn close(
-    pool: &mut dyn ShardPool,
-    level: usize,
-    watermarks: &std::sync::Arc<[millstream_core::Watermark]>,
-) -> Result<Vec<Vec<Exchange>>> {
+pub fn close(pool: &mut dyn ShardPool, level: usize, at: &Moment) -> Result<Vec<Vec<Exchange>>> {
     let shards = pool.shards();
     let requests = (0..shards)
-        .map(|_| Request::Close(level, watermarks.clone()))
+        .map(|_| Request::Close(level, at.clone()))
         .collect();
     let mut routed = vec![vec![]; shards];
     for reply in pool.call(requests)? {

@@ -11,6 +11,7 @@ use millstream_core::source::{ReadLimit, Source, Split};
 use millstream_core::{Epoch, Error, Incarnation, NodeId, Offset, Result, ShardIndex, Watermark};
 
 use super::alignment::Alignment;
+use super::clock::ProcessingClock;
 use super::config::JobConfig;
 use super::memory::MemoryBudget;
 use super::progress::source_marks;
@@ -21,6 +22,7 @@ use crate::checkpoint::{
     CheckpointStore, Manifest, SegmentRef, SourceCounters, SourceProgress, StateRows,
 };
 use crate::operator::late::LateTable;
+use crate::operator::progress::Moment;
 use crate::operator::shape::ShapeDecoder;
 use crate::operator::stateful::{self, Absorb, StateBatch, Stateful};
 use crate::operator::{Chain, NodeProgress, SourceOperator, SplitContext};
@@ -44,6 +46,8 @@ pub struct Recovered {
     pub rewrite_state: bool,
     /// The budget that the shards share.
     pub memory: Arc<MemoryBudget>,
+    /// What time it is for the shards.
+    pub clock: Arc<ProcessingClock>,
     /// The tables that joins hold.
     pub tables: Tables,
 }
@@ -74,7 +78,9 @@ pub fn open(config: &JobConfig) -> Result<Recovered> {
         }
     }
     let memory = Arc::new(MemoryBudget::new(config.shards(), config.memory_bytes_max));
-    let mut shards = open_shards(config, &sinks, &memory)?;
+    let from_ms = manifest.processing_ms.unwrap_or(i64::MIN);
+    let clock = Arc::new(ProcessingClock::new(config.env.clone(), from_ms));
+    let mut shards = open_shards(config, &sinks, (&memory, &clock))?;
     let (tables, loaded) = Tables::open(config)?;
     memory.set_shared(tables.bytes());
     for shard in &mut shards {
@@ -116,6 +122,7 @@ pub fn open(config: &JobConfig) -> Result<Recovered> {
         manifest,
         rewrite_state,
         memory,
+        clock,
         tables,
     })
 }
@@ -137,6 +144,7 @@ fn first_manifest(config: &JobConfig) -> Manifest {
         epoch: Epoch(0),
         parallelism: config.parallelism,
         finished: false,
+        processing_ms: None,
         sources: sources
             .map(|source| (source.table.clone(), SourceProgress::default()))
             .collect(),
@@ -205,7 +213,7 @@ fn commit_again(
 fn open_shards(
     config: &JobConfig,
     sinks: &OpenSinks,
-    memory: &Arc<MemoryBudget>,
+    (memory, clock): (&Arc<MemoryBudget>, &Arc<ProcessingClock>),
 ) -> Result<Vec<Shard>> {
     let plan = &config.plan;
     let alignment = Arc::new(Alignment::new(config.shards()));
@@ -220,10 +228,12 @@ fn open_shards(
         let late: Result<Vec<_>> = plan.sources.iter().map(|s| late_table(config, s)).collect();
         let mut chain = Chain::new(plan)?;
         chain.set_shards(config.shards())?;
+        chain.set_chance(config.env.random());
         shards.push(Shard {
             index,
             plan: plan.clone(),
             env: config.env.clone(),
+            clock: clock.clone(),
             limit: ReadLimit {
                 rows: config.batch_rows.max(1),
                 bytes: super::shard::READ_BYTES,
@@ -314,13 +324,14 @@ fn restore(
     shards: &mut [Shard],
 ) -> Result<bool> {
     let marks = source_marks(plan, &manifest.sources);
-    let fired = NodeProgress::new(plan).watermarks(&manifest.nodes, &marks);
+    let now_ms = manifest.processing_ms.unwrap_or(i64::MIN);
+    let at = NodeProgress::new(plan).moment(&manifest.nodes, &marks, now_ms);
     for shard in shards.iter_mut() {
-        shard.chain.set_fired(&fired);
+        shard.chain.set_fired(&at);
     }
     let moved = manifest.parallelism as usize != shards.len();
     if moved {
-        redistribute((manifest, &fired), store, plan, shards)?;
+        redistribute((manifest, &at), store, plan, shards)?;
     } else {
         for segment in &manifest.segments {
             for (shard, state) in read(store, segment)? {
@@ -345,7 +356,7 @@ fn read(store: &CheckpointStore, segment: &SegmentRef) -> Result<Vec<(usize, Sta
 
 /// Loads what each shard held by itself, and hands it to the shards that there are now.
 fn redistribute(
-    (manifest, fired): (&Manifest, &[Watermark]),
+    (manifest, at): (&Manifest, &Moment),
     store: &CheckpointStore,
     plan: &Plan,
     shards: &mut [Shard],
@@ -366,7 +377,7 @@ fn redistribute(
     }
     for ((node, lane), mut operator) in lanes {
         // What segments still hold of the past must not be put together with the present.
-        operator.set_fired(fired[node.index()]);
+        operator.set_fired(at.nodes[node.index()]);
         operator.drop_fired();
         let by_shard = operator.rescaled(lane, shards.len())?;
         for (shard, states) in shards.iter_mut().zip(by_shard) {

@@ -10,12 +10,14 @@ use millstream_core::source::{Read, ReadLimit, SplitReader};
 use millstream_core::{Epoch, Offset, Result, SinkId, SourceId, SplitId, Watermark};
 
 use super::alignment::Alignment;
+use super::clock::ProcessingClock;
 use super::memory::MemoryBudget;
 use super::tables::Loaded;
 use crate::checkpoint::SourceCounters;
 use crate::operator::batch::Origin;
 use crate::operator::chain::NodeCounters;
 use crate::operator::late::{LateTable, distinct_rows};
+use crate::operator::progress::Moment;
 use crate::operator::source::{SourceRows, by_id};
 use crate::operator::{Batch, Chain, Exchange, LateRows, Output, SourceOperator, SplitContext};
 
@@ -30,6 +32,7 @@ pub struct Shard {
     pub index: usize,
     pub(super) plan: Arc<Plan>,
     pub(super) env: Arc<dyn Env>,
+    pub(super) clock: Arc<ProcessingClock>,
     pub(super) limit: ReadLimit,
     pub(super) sources: Vec<SourceOperator>,
     pub(super) late_tables: Vec<Option<(SinkId, LateTable)>>,
@@ -106,7 +109,7 @@ pub enum Request {
     /// Stop reading and say how far you are.
     Barrier,
     /// Close complete windows of a level (see [`Chain::close`]).
-    Close(usize, Arc<[Watermark]>),
+    Close(usize, Moment),
     /// Merge and fire them (see [`Chain::fire`]).
     Fire(usize, Vec<Exchange>),
     /// Hand over the epoch, then read on.
@@ -119,8 +122,8 @@ pub enum Request {
 pub enum Reply {
     /// Done.
     Done,
-    /// To `Barrier`.
-    Splits(Vec<SplitReport>),
+    /// To `Barrier`: the splits, and whether the clock alone makes something fire.
+    Splits(Vec<SplitReport>, bool),
     /// To `Close`: by the shard that they are for.
     Exchanges(Vec<Vec<Exchange>>),
     /// To `Finish`.
@@ -219,7 +222,11 @@ impl Shard {
     fn accept(&mut self, index: usize, read: Read) -> Result<()> {
         let split = &mut self.splits[index].context;
         let source = split.source;
-        let Some(rows) = by_id(&mut self.sources, source)?.accept(read, split)? else {
+        let read_ms = self.clock.now_ms();
+        self.chain.set_now(read_ms);
+        let around = self.chain.surroundings();
+        let operator = by_id(&mut self.sources, source)?;
+        let Some(rows) = operator.accept(read, split, &around)? else {
             return Ok(());
         };
         let SourceRows {
@@ -230,6 +237,7 @@ impl Shard {
             bytes_read,
         } = rows;
         batch.end = self.splits[index].reader.offset();
+        batch.read_ms = read_ms;
         let origin = Arc::new(batch);
         let batch = Batch {
             rows: origin.rows.clone(),
@@ -290,14 +298,13 @@ impl Shard {
                 self.chain.set_tables(&tables)?;
                 Ok(Reply::Done)
             }
-            Request::Barrier => Ok(Reply::Splits(self.report())),
-            Request::Close(level, watermarks) => {
+            Request::Barrier => {
+                let is_due = self.chain.is_due(self.clock.now_ms());
+                Ok(Reply::Splits(self.report(), is_due))
+            }
+            Request::Close(level, at) => {
                 let shards = self.memory.shards();
-                Ok(Reply::Exchanges(self.chain.close(
-                    level,
-                    &watermarks,
-                    shards,
-                )?))
+                Ok(Reply::Exchanges(self.chain.close(level, &at, shards)?))
             }
             Request::Fire(level, exchanges) => {
                 let mut late = LateRows::default();

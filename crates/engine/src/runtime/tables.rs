@@ -15,7 +15,7 @@ use millstream_core::source::{Read, ReadLimit, Source, Split};
 use millstream_core::{Error, ErrorKind, Result, SourceId, TableId, Watermark};
 
 use super::config::JobConfig;
-use crate::expr::CompiledExpr;
+use crate::expr::{CompiledExpr, Surroundings, Watermarks};
 use crate::operator::chain::rows_of;
 use crate::operator::join::Indexed;
 use crate::operator::shape::ShapeDecoder;
@@ -111,6 +111,9 @@ fn read(
     (source, held): (&dyn Source, usize),
     config: &JobConfig,
 ) -> Result<Vec<RecordBatch>> {
+    let env = &config.env;
+    let watermarks = Watermarks::All(Watermark::MIN);
+    let surroundings = Surroundings::new(env.now_ms(), env.random(), watermarks);
     let mut decoder = decoder(plan, &*config.connectors)?;
     let mut batches = vec![];
     let mut bytes = held;
@@ -126,9 +129,9 @@ fn read(
                 Read::End => break,
                 // What ends has all its records there already, as far as it can be told.
                 Read::Pending => break,
-                Read::Rows(rows) => decoder.project(&rows)?,
+                Read::Rows(rows) => decoder.project(&rows, &surroundings)?,
                 Read::Records(raw) => {
-                    let shaped = decoder.decode(&raw, &context)?;
+                    let shaped = decoder.decode(&raw, &context, &surroundings)?;
                     if let Some(first) = shaped.rejected.first() {
                         let offset = raw.offsets[first.record as usize];
                         return Err(undecodable(&context.split, offset, &first.error));
@@ -136,7 +139,7 @@ fn read(
                     shaped.rows
                 }
             };
-            let rows = stepped(plan, rows)?;
+            let rows = stepped(plan, rows, &surroundings)?;
             bytes += rows.get_array_memory_size();
             if bytes > config.memory_bytes_max {
                 let limit = config.memory_bytes_max >> 20;
@@ -168,18 +171,23 @@ fn decoder(plan: &TablePlan, connectors: &dyn Connectors) -> Result<ShapeDecoder
 }
 
 /// What the table's steps leave of its rows.
-fn stepped(plan: &TablePlan, mut rows: RecordBatch) -> Result<RecordBatch> {
+fn stepped(
+    plan: &TablePlan,
+    mut rows: RecordBatch,
+    surroundings: &Surroundings<'_>,
+) -> Result<RecordBatch> {
     for step in &plan.steps {
         rows = match &step.operator {
             Operator::Filter(predicate) => {
                 let predicate = CompiledExpr::compile(predicate, &rows.schema())?;
-                arrow::compute::filter_record_batch(&rows, &predicate.filter_mask(&rows)?)?
+                let mask = predicate.filter_mask_in(&rows, surroundings)?;
+                arrow::compute::filter_record_batch(&rows, &mask)?
             }
             Operator::Project(exprs) => {
                 let input = rows.schema();
                 let columns = exprs.iter().map(|expr| {
                     let expr = CompiledExpr::compile(expr, &input)?;
-                    expr.evaluate(&rows)
+                    expr.evaluate_in(&rows, surroundings)
                 });
                 let columns: Result<Vec<_>> = columns.collect();
                 rows_of(&step.schema, columns?, rows.num_rows())?

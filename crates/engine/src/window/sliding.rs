@@ -128,6 +128,12 @@ impl Sliding {
         }
     }
 
+    /// Whether a window of what is kept passes between two watermarks.
+    pub fn is_due(&self, from: Watermark, to: Watermark) -> bool {
+        let next = self.slicing.slices().end(from.0.saturating_add(1));
+        self.last_end().is_some_and(|last| next <= last) && to.has_passed_end(EventTime(next))
+    }
+
     /// The last window that anything kept is in.
     fn last_end(&self) -> Option<i64> {
         let newest = self.kept.slices().last();

@@ -376,6 +376,7 @@ impl Coalesced {
 #[cfg(test)]
 mod tests {
     use arrow::array::StringArray;
+    use millstream_core::TimeDomain;
     use millstream_core::plan::{AggregateCall, AggregateFunction, WindowKind, WindowSpec};
 
     use super::*;
@@ -395,6 +396,7 @@ mod tests {
         let aggregate = WindowAggregate {
             window: WindowSpec {
                 time_column: 0,
+                domain: TimeDomain::Event,
                 kind: WindowKind::Tumble {
                     size_ms,
                     offset_ms: 0,

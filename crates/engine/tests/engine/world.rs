@@ -14,7 +14,7 @@ use millstream_core::memory::{MemorySink, MemorySource, MemoryStorage};
 use millstream_core::plan::*;
 use millstream_core::sink::Sink;
 use millstream_core::source::{Decoded, Decoder, RawBatch, Rejected, Source};
-use millstream_core::{NodeId, Result, SinkId, SourceId, types};
+use millstream_core::{NodeId, Result, SinkId, SourceId, TimeDomain, types};
 use millstream_engine::JobConfig;
 
 const WINDOW_MS: i64 = 100;
@@ -158,6 +158,7 @@ fn aggregate() -> WindowAggregate {
     WindowAggregate {
         window: WindowSpec {
             time_column: 0,
+            domain: TimeDomain::Event,
             kind,
         },
         keys: vec![1],

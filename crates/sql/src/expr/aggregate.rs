@@ -580,7 +580,7 @@ impl Grouping<'_> {
             index => match self.roles[index] {
                 Role::WindowStart => 0,
                 Role::WindowEnd => 1,
-                Role::WindowTime if self.window_time => 2,
+                Role::WindowTime(_) if self.window_time => 2,
                 _ => return Err(self.not_grouped(index, name)),
             },
         };

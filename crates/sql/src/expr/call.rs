@@ -239,9 +239,6 @@ impl ExprBinder<'_> {
                 let found = sql_name(&self.bind(args[0])?.data_type);
                 Expr::literal(Literal::String(found), DataType::Utf8)
             }
-            "UNIX_TIMESTAMP" if args.is_empty() => {
-                return Err(functions::unstable("UNIX_TIMESTAMP()", place));
-            }
             "TIMESTAMPDIFF" => {
                 count(3, 3)?;
                 self.bind_timestamp_diff(args)?
@@ -252,6 +249,9 @@ impl ExprBinder<'_> {
             }
             MAP => self.bind_map(args, place)?,
             _ => {
+                if let Some(bound) = self.bind_looking(name, args, place)? {
+                    return Ok(Some(bound));
+                }
                 return match self.bind_json(name, args, place)? {
                     Some(bound) => Ok(Some(bound)),
                     None => self.bind_collection(name, args, place),

@@ -3,6 +3,7 @@
 //! While a select list is bound, each call is put aside and stands as column `OVER + n`; then the
 //! step that computes them appends their columns to those of the input.
 
+use millstream_core::TimeDomain;
 use millstream_core::expr::{Expr, ExprKind, Literal};
 use millstream_core::plan::Frame;
 use millstream_core::types::sql_name;
@@ -112,6 +113,10 @@ fn put(shape: &mut Expr, column: &Expr) {
     }
 }
 
+fn in_processing_time(what: &str, place: Place) -> Fault {
+    Fault::unsupported(place, what).help("ORDER BY the event time that a WATERMARK declares")
+}
+
 fn beside_rank(place: Place) -> Fault {
     let fault = Fault::unsupported(
         place,
@@ -179,6 +184,9 @@ impl ExprBinder<'_> {
                 return Err(Fault::at(place, message));
             }
         };
+        if window.order.len() == 1 && self.is_processing_time(&window.order[0].expr) {
+            return Err(in_processing_time("OVER in processing time is", place));
+        }
         if window.order.len() != 1 || !self.is_time(&window.order[0].expr) {
             let fault = Fault::unsupported(place, "OVER without ORDER BY an event time is");
             return Err(fault.help("ORDER BY the event time, ascending"));
@@ -203,6 +211,11 @@ impl ExprBinder<'_> {
     fn is_time(&self, expr: &Expr) -> bool {
         let role = expr.as_column().map(|index| self.scope.columns[index].role);
         role.is_some_and(Role::is_time)
+    }
+
+    fn is_processing_time(&self, expr: &Expr) -> bool {
+        let role = expr.as_column().map(|index| self.scope.columns[index].role);
+        role.and_then(Role::domain) == Some(TimeDomain::Processing)
     }
 
     fn bind_window(&self, spec: &ast::WindowSpec, place: Place) -> Result<Window> {
@@ -260,9 +273,14 @@ impl ExprBinder<'_> {
         let of_window = (part(Role::WindowStart), part(Role::WindowEnd));
         let by_time = matches!(window.order.as_slice(), [by] if self.is_time(&by.expr)
             || role(&by.expr) == Some(Role::WindowedTime));
+        let by_clock = matches!(window.order.as_slice(), [by] if self.is_processing_time(&by.expr));
         let overs = self.over.as_mut().expect("checked by the caller");
         let (Some(start), Some(end)) = of_window else {
             return match (of_window, window.order.as_slice()) {
+                ((None, None), _) if by_clock => {
+                    let what = "`ROW_NUMBER` in processing time without a window is";
+                    Err(in_processing_time(what, place))
+                }
                 ((None, None), [by]) if by_time && !by.descending => overs.number_rows(window),
                 ((None, None), [_]) if by_time => {
                     let what = "keeping the last row of a key without a window is";

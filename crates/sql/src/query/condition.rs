@@ -22,6 +22,8 @@ pub(super) struct Conditions {
     pub ends: Option<[usize; 2]>,
     /// Two event times whose difference has bounds.
     pub interval: Option<Interval>,
+    /// Whether processing time is compared.
+    pub is_of_processing_time: bool,
 }
 
 /// right time - left time is between the bounds.
@@ -77,10 +79,15 @@ impl Conditions {
             starts: None,
             ends: None,
             interval: None,
+            is_of_processing_time: false,
         };
         let mut bounds: Vec<Interval> = vec![];
         for expr in conjuncts {
             let meaning = conditions.meaning(&expr, scope);
+            expr.for_each_column(&mut |index| {
+                let is_processing = scope.columns[index].role == Role::ProcessingTime;
+                conditions.is_of_processing_time |= is_processing;
+            });
             match meaning {
                 Meaning::Start => conditions.starts = conditions.pair_of(&expr),
                 Meaning::End => conditions.ends = conditions.pair_of(&expr),

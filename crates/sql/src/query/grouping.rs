@@ -160,9 +160,12 @@ impl QueryBinder<'_> {
                 Ok((0..1 << parts.len()).rev().map(chosen).collect())
             }
             element if is_group_window(element, scope) => {
-                let part = |role: Role| scope.columns.iter().position(|c| c.role == role);
-                let roles = [Role::WindowStart, Role::WindowEnd, Role::WindowTime];
-                keys.window = roles.map(part);
+                let part = |is: fn(Role) -> bool| scope.columns.iter().position(|c| is(c.role));
+                keys.window = [
+                    part(|role| role == Role::WindowStart),
+                    part(|role| role == Role::WindowEnd),
+                    part(|role| matches!(role, Role::WindowTime(_))),
+                ];
                 Ok(vec![vec![Member::Window(0), Member::Window(1)]])
             }
             ast::Expr::Tuple(exprs) => Ok(vec![bind_set(exprs)?]),
@@ -190,8 +193,8 @@ impl QueryBinder<'_> {
             .and_then(|index| match scope.columns[index].role {
                 Role::WindowStart => Some((0, index)),
                 Role::WindowEnd => Some((1, index)),
-                Role::WindowTime => Some((2, index)),
-                Role::Plain | Role::EventTime | Role::WindowedTime => None,
+                Role::WindowTime(_) => Some((2, index)),
+                _ => None,
             });
         if let Some((part, index)) = window {
             keys.window[part] = Some(index);
@@ -331,6 +334,7 @@ fn finish(
     let roles: Vec<Role> = scope.columns.iter().map(|column| column.role).collect();
     let keys = group_by.keys.clone();
     let calls = group_by.calls.len();
+    let domain = group_by.window.domain;
     let replace = |(mut expr, uses): Used| -> Result<Expr> {
         let grouping = Grouping {
             keys: &keys,
@@ -354,7 +358,8 @@ fn finish(
         let role = match expr.as_column() {
             Some(0) => Role::WindowStart,
             Some(1) => Role::WindowEnd,
-            Some(2) => Role::WindowTime,
+            Some(2) => Role::WindowTime(domain),
+            _ if expr.is_processing_time() => Role::ProcessingTime,
             _ => Role::Plain,
         };
         let mut column = item.column(position, &expr, role);

@@ -110,7 +110,7 @@ impl QueryBinder<'_> {
                 let mut binder = ExprBinder::scalar(&scope, self.dialect, "WHERE");
                 binder.start = place;
                 match binder.condition(condition) {
-                    Ok(bound) if reads_both(&bound, width) => {
+                    Ok(bound) if reads_both(&bound, width) && !bound.looks(|_| true) => {
                         conjuncts.extend(split(bound));
                         false
                     }
@@ -143,11 +143,13 @@ impl QueryBinder<'_> {
                 let mut binder = ExprBinder::scalar(left, self.dialect, "FOR SYSTEM_TIME AS OF");
                 binder.start = relation.span().start;
                 let place = binder.place(&time);
-                let column = binder.bind(&time)?.as_column();
-                let is_time = column.is_some_and(|index| left.columns[index].role.is_time());
+                let bound = binder.bind(&time)?;
+                let role = bound.as_column().map(|index| left.columns[index].role);
+                let is_time = role.is_some_and(|role| role.domain().is_some());
                 if !is_time {
-                    let message =
-                        format!("found `{time}`, expected an event time of the left side");
+                    let message = format!(
+                        "found `{time}`, expected a time of the left side: PROCTIME() or an event time"
+                    );
                     return Err(Fault::at(place, message));
                 }
                 Ok((self.bind_factor(&plain)?, true))
@@ -338,6 +340,7 @@ fn check_windows(
         }
         // Sessions are joined once they are complete: results whose bounds are the same.
         [Some(left), Some(right)] if left == right => return Ok(()),
+        [Some(left), Some(right)] if left.1 != right.1 => return Err(two_times(place)),
         [Some(_), Some(_)] => return Err(differ()),
         _ => return Err(Fault::unsupported(place, "a join of these windows is")),
     };
@@ -348,10 +351,18 @@ fn check_windows(
         let fault = Fault::unsupported(place, "a join of rows of sessions is");
         return Err(fault.help("aggregate both sides by their sessions and join the results"));
     }
+    if left.domain != right.domain {
+        return Err(two_times(place));
+    }
     match plain(&left.kind) == plain(&right.kind) {
         true => Ok(()),
         false => Err(differ()),
     }
+}
+
+fn two_times(place: Place) -> Fault {
+    let what = "a join of windows of event time with windows of processing time is";
+    Fault::unsupported(place, what)
 }
 
 fn plain(kind: &WindowKind) -> &WindowKind {
@@ -370,6 +381,10 @@ fn regular(found: &Found<'_>, conditions: &Conditions) -> Fault {
         };
         let message = format!("a join of windows without `{missing}` of both sides being equal");
         return Fault::at(found.place, message);
+    }
+    if conditions.is_of_processing_time {
+        let fault = Fault::unsupported(found.place, "a join within bounds of processing time is");
+        return fault.help("bound event times, or join windows of processing time");
     }
     let what = format!("`{}` of rows that would be kept for ever is", found.name);
     Fault::unsupported(found.place, what).help(

@@ -112,7 +112,11 @@ impl QueryBinder<'_> {
                 }
             };
             let of_input = expr.as_column().and_then(|index| scope.columns.get(index));
-            let role = of_input.map_or(Role::Plain, |column| column.role);
+            let role = match of_input {
+                Some(column) => column.role,
+                None if expr.is_processing_time() => Role::ProcessingTime,
+                None => Role::Plain,
+            };
             let mut column = item.column(position, &expr, role);
             let is_call = expr.as_column().is_some_and(|index| index >= OVER);
             if is_call && item.alias.is_none() {

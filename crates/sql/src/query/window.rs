@@ -1,6 +1,7 @@
 //! Window functions in FROM, `TABLE(TUMBLE(TABLE t, DESCRIPTOR(time), size[, offset]))`, and in GROUP
 //! BY, `TUMBLE(time, size)`.
 
+use millstream_core::TimeDomain;
 use millstream_core::plan::{WindowKind, WindowSpec};
 use millstream_core::types::{sql_name, timestamp};
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned};
@@ -153,14 +154,19 @@ impl QueryBinder<'_> {
         let data = args[0].ok_or_else(|| function.missing("a table", place))?;
         let (input, partition_by) = self.bind_data(data, function)?;
         let time = args[1].ok_or_else(|| function.missing("DESCRIPTOR(time)", place))?;
-        let time_column = time_column(&input.scope, time, function)?;
+        let (time_column, domain) = time_column(&input.scope, time, function)?;
         let mut kind = self.bind_lengths(function, (&args, 2), place)?;
         if let WindowKind::Session { partition, .. } = &mut kind {
             for column in partition_by {
                 partition.push(partition_column(&input.scope, column)?);
             }
         }
-        append_window(input, WindowSpec { time_column, kind }, (NAMES, place))
+        let window = WindowSpec {
+            time_column,
+            domain,
+            kind,
+        };
+        append_window(input, window, (NAMES, place))
     }
 
     /// Binds the lengths, which begin at argument `first` of `args`.
@@ -220,14 +226,18 @@ impl QueryBinder<'_> {
             return Err(Fault::at(place, message));
         }
         let ast::Expr::Identifier(time) = arguments[0] else {
-            let message = format!("found `{}`, expected an event-time column", arguments[0]);
+            let message = format!("found `{}`, expected a time column", arguments[0]);
             return Err(Fault::at(place, message));
         };
-        let time_column = event_time(&input.scope, time)?;
+        let (time_column, domain) = time_named(&input.scope, time)?;
         let mut args: Vec<Option<&ast::Expr>> = vec![None];
         args.extend(arguments.iter().copied().map(Some));
         let kind = self.bind_lengths(function, (&args, 2), place)?;
-        let window = WindowSpec { time_column, kind };
+        let window = WindowSpec {
+            time_column,
+            domain,
+            kind,
+        };
         let mut bound = append_window(input, window, (HIDDEN_NAMES, place))?;
         bound.scope.group_window = Some(group_window_text(call));
         Ok(bound)
@@ -349,7 +359,8 @@ pub(crate) fn auxiliary(call: &ast::Function, scope: &Scope) -> Result<Option<us
         _ if !["TUMBLE", "HOP", "SESSION"].contains(&window) => return Ok(None),
         "START" => Role::WindowStart,
         "END" => Role::WindowEnd,
-        "ROWTIME" => Role::WindowTime,
+        "ROWTIME" => Role::WindowTime(TimeDomain::Event),
+        "PROCTIME" => Role::WindowTime(TimeDomain::Processing),
         _ => return Ok(None),
     };
     let place = call.name.span().start;
@@ -361,7 +372,15 @@ pub(crate) fn auxiliary(call: &ast::Function, scope: &Scope) -> Result<Option<us
     match &scope.group_window {
         Some(text) if *text == wanted => {
             let position = scope.columns.iter().position(|column| column.role == role);
-            Ok(Some(position.expect("the window was appended")))
+            let of_other_time = || {
+                let (is, other) = match part {
+                    "ROWTIME" => ("processing time", "PROCTIME"),
+                    _ => ("event time", "ROWTIME"),
+                };
+                let message = format!("`{name}` of a window over {is}");
+                Fault::at(place, message).help(format!("use {window}_{other}"))
+            };
+            position.map(Some).ok_or_else(of_other_time)
         }
         Some(text) => {
             let message = format!("`{name}` of `{wanted}`, but the query groups by `{text}`");
@@ -427,8 +446,12 @@ fn by_parameter<'a>(
     Ok(found)
 }
 
-/// The event-time column in `DESCRIPTOR(column)`.
-fn time_column(scope: &Scope, expr: &ast::Expr, function: &WindowFunction) -> Result<usize> {
+/// The time column in `DESCRIPTOR(column)`.
+fn time_column(
+    scope: &Scope,
+    expr: &ast::Expr,
+    function: &WindowFunction,
+) -> Result<(usize, TimeDomain)> {
     let place = expr.span().start;
     let wrong = || {
         let fault = Fault::at(place, format!("found `{expr}`, expected DESCRIPTOR(time)"));
@@ -442,7 +465,7 @@ fn time_column(scope: &Scope, expr: &ast::Expr, function: &WindowFunction) -> Re
         named.eq_ignore_ascii_case("DESCRIPTOR"),
         &window_arguments(descriptor)[..],
     ) {
-        (true, [ast::Expr::Identifier(name)]) => event_time(scope, name),
+        (true, [ast::Expr::Identifier(name)]) => time_named(scope, name),
         _ => Err(wrong()),
     }
 }
@@ -464,17 +487,17 @@ fn partition_column(scope: &Scope, column: &ast::Expr) -> Result<usize> {
     }
 }
 
-/// The column `name`, which must be an event time.
-fn event_time(scope: &Scope, name: &Ident) -> Result<usize> {
+/// The column `name`, which must be a time, and which time it is.
+fn time_named(scope: &Scope, name: &Ident) -> Result<(usize, TimeDomain)> {
     let column = scope.resolve(std::slice::from_ref(name))?;
     let index = column.as_column().expect("a single name is a column");
-    if scope.columns[index].role.is_time() {
-        return Ok(index);
+    if let Some(domain) = scope.columns[index].role.domain() {
+        return Ok((index, domain));
     }
     let times: Vec<&str> = scope
         .columns
         .iter()
-        .filter(|column| column.role.is_time())
+        .filter(|column| column.role.domain().is_some())
         .map(|column| column.name.as_str())
         .collect();
     let message = format!("column `{}` is not an event time", name.value);
@@ -502,7 +525,7 @@ fn append_window(
     let columns = [
         (names[0], timestamp(3), Role::WindowStart),
         (names[1], timestamp(3), Role::WindowEnd),
-        (names[2], time_type, Role::WindowTime),
+        (names[2], time_type, Role::WindowTime(window.domain)),
     ];
     let clash = scope.columns.iter().find(|column| {
         column.role.is_window() && columns.iter().any(|(name, ..)| *name == column.name)

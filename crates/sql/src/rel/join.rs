@@ -1,6 +1,7 @@
 //! Joins as steps.
 
 use arrow::datatypes::DataType;
+use millstream_core::TimeDomain;
 use millstream_core::expr::Expr;
 use millstream_core::plan::{JoinKey, JoinKind, WindowKind, WindowSpec};
 
@@ -101,11 +102,13 @@ impl Rel {
         fields
     }
 
-    /// The gap of the sessions of which these rows are results, if `column` is their start or end.
-    pub fn sessions_of(&self, column: usize) -> Option<i64> {
+    /// The gap and the time of the sessions of which these rows are results, if `column` is their start or end.
+    pub fn sessions_of(&self, column: usize) -> Option<(i64, TimeDomain)> {
         match &self.step {
             Step::Aggregate(_, group_by) => match group_by.window.kind {
-                WindowKind::Session { gap_ms, .. } => (column < 2).then_some(gap_ms),
+                WindowKind::Session { gap_ms, .. } => {
+                    (column < 2).then_some((gap_ms, group_by.window.domain))
+                }
                 _ => None,
             },
             Step::Filter(input, _)
@@ -118,7 +121,7 @@ impl Rel {
             }
             Step::Union(inputs) => {
                 let gaps = inputs.iter().map(|input| input.sessions_of(column));
-                let gaps = gaps.collect::<Option<Vec<i64>>>()?;
+                let gaps = gaps.collect::<Option<Vec<_>>>()?;
                 let first = *gaps.first()?;
                 gaps.iter().all(|gap| *gap == first).then_some(first)
             }

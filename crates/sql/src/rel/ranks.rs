@@ -247,6 +247,16 @@ fn split(predicate: Expr, keep: &mut dyn FnMut(Expr) -> Option<Expr>) -> Option<
     }
 }
 
+/// The parts of `a AND b AND …`.
+pub(super) fn parts(predicate: Expr) -> Vec<Expr> {
+    let mut parts = vec![];
+    split(predicate, &mut |part| {
+        parts.push(part);
+        None
+    });
+    parts
+}
+
 /// `column op number`, whichever way round it is written.
 fn comparison(predicate: &Expr, column: usize) -> Option<(BinaryOp, i64)> {
     let ExprKind::Binary { op, left, right } = &predicate.kind else {

@@ -31,8 +31,10 @@ INSERT INTO words SELECT JSON_ARRAY(JSON(n)) FROM clicks;
 INSERT INTO words SELECT DECODE(page, 'UTF-8') FROM clicks;
 -- case: digits of a double
 INSERT INTO words SELECT HEX(x) FROM clicks;
--- case: the current second
-INSERT INTO words SELECT CAST(UNIX_TIMESTAMP() AS STRING) FROM clicks;
+-- case: the watermark of no event time
+INSERT INTO words SELECT CAST(CURRENT_WATERMARK(n) AS STRING) FROM clicks;
+-- case: arguments of a clock
+INSERT INTO words SELECT CAST(NOW(1) AS STRING) FROM clicks;
 -- case: an escape in a pattern
 INSERT INTO words SELECT page FROM clicks WHERE page SIMILAR TO 'a' ESCAPE '\';
 -- case: a function for later

@@ -17,8 +17,8 @@ INSERT INTO words SELECT device.ox, ts FROM clicks;
 INSERT INTO words SELECT page.os, ts FROM clicks;
 -- case: unknown function
 INSERT INTO words SELECT UPER(page), ts FROM clicks;
--- case: a function that changes
-INSERT INTO words SELECT page, ts FROM clicks WHERE event_time < NOW();
+-- case: the clock where rows only are looked at
+INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page, NOW();
 -- case: a function for later
 INSERT INTO words SELECT MAP_ENTRIES(tags), ts FROM clicks;
 -- case: too few arguments

@@ -261,6 +261,11 @@ impl Stateful for WindowJoinOperator {
         Ok(())
     }
 
+    fn is_due(&self, watermark: Watermark) -> bool {
+        let first = self.windows.keys().next();
+        first.is_some_and(|end| watermark.has_passed_end(EventTime(*end)))
+    }
+
     fn set_fired(&mut self, fired: Watermark) {
         self.fired = fired;
     }

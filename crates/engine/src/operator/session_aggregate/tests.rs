@@ -12,7 +12,7 @@ use millstream_core::plan::{
     AggregateCall, AggregateFunction, NodeInput, Operator, WindowAggregate, WindowKind, WindowSpec,
 };
 use millstream_core::types::timestamp;
-use millstream_core::{NodeId, SourceId, SplitId, Watermark};
+use millstream_core::{NodeId, SourceId, SplitId, TimeDomain, Watermark};
 
 use self::model::{Random, Row, expected};
 use crate::operator::Batch;
@@ -45,6 +45,7 @@ fn node(case: Case) -> (millstream_core::plan::Node, SchemaRef) {
     let aggregate = WindowAggregate {
         window: WindowSpec {
             time_column: 0,
+            domain: TimeDomain::Event,
             kind: WindowKind::Session {
                 gap_ms: case.gap_ms,
                 partition: if case.by_key { vec![1] } else { vec![] },
