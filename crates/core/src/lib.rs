@@ -13,6 +13,7 @@ pub mod expr;
 pub mod function;
 pub mod ids;
 pub mod memory;
+pub mod pattern;
 pub mod plan;
 pub mod quantity;
 pub mod sink;

@@ -20,10 +20,12 @@ mod definition;
 mod encoding;
 mod hash;
 mod json;
+mod map;
 mod math;
 mod nested;
 mod parts;
 mod pattern;
+mod printf;
 mod regexp;
 mod search;
 mod text;
@@ -55,6 +57,7 @@ static FUNCTIONS: LazyLock<Vec<Function>> = LazyLock::new(|| {
         search::functions(),
         regexp::functions(),
         parts::functions(),
+        printf::functions(),
         encoding::functions(),
         json::functions(),
         hash::functions(),
@@ -64,6 +67,7 @@ static FUNCTIONS: LazyLock<Vec<Function>> = LazyLock::new(|| {
         conditional::functions(),
         nested::functions(),
         collection::functions(),
+        map::functions(),
     ]
     .into_iter()
     .flatten()

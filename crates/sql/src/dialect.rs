@@ -26,6 +26,7 @@ use sqlparser::tokenizer::Token;
 use crate::diagnostic::Fault;
 use crate::expr::user_function::UserFunction;
 use crate::parser::data_type::parse_type;
+use crate::parser::word;
 
 /// The prefix of `TABLE t` in the tree.
 pub(crate) const TABLE: &str = "TABLE";
@@ -106,6 +107,53 @@ impl FlinkDialect {
     pub fn take_fault(&self, message: &str) -> Option<Fault> {
         let index: usize = message.strip_prefix(FAULT)?.parse().ok()?;
         self.faults.borrow().get(index).cloned()
+    }
+
+    /// Parses `[NOT] BETWEEN SYMMETRIC a AND b` and `… ASYMMETRIC …` after `expr`, if that is next.
+    fn parse_between(&self, parser: &mut Parser, expr: &Expr) -> Option<Result<Expr, ParserError>> {
+        let tokens = parser.peek_tokens_with_location::<3>();
+        let words = tokens.each_ref().map(word);
+        let negated = words[0] == "NOT";
+        let words = if negated { &words[1..] } else { &words[..2] };
+        let is_symmetric = match [words[0].as_str(), words[1].as_str()] {
+            ["BETWEEN", "SYMMETRIC"] => true,
+            ["BETWEEN", "ASYMMETRIC"] => false,
+            _ => return None,
+        };
+        for _ in 0..if negated { 3 } else { 2 } {
+            parser.next_token();
+        }
+        let precedence = self.prec_value(Precedence::Between);
+        let ends = |parser: &mut Parser| {
+            let low = parser.parse_subexpr(precedence)?;
+            parser.expect_keyword_is(Keyword::AND)?;
+            Ok((low, parser.parse_subexpr(precedence)?))
+        };
+        let (low, high) = match ends(parser) {
+            Ok(ends) => ends,
+            Err(error) => return Some(Err(error)),
+        };
+        let between = |low: &Expr, high: &Expr, negated| Expr::Between {
+            expr: Box::new(expr.clone()),
+            negated,
+            low: Box::new(low.clone()),
+            high: Box::new(high.clone()),
+        };
+        if !is_symmetric {
+            return Some(Ok(between(&low, &high, negated)));
+        }
+        // Between the ends in either order: not between them in both.
+        let op = if negated {
+            BinaryOperator::And
+        } else {
+            BinaryOperator::Or
+        };
+        let either = Expr::BinaryOp {
+            left: Box::new(between(&low, &high, negated)),
+            op,
+            right: Box::new(between(&high, &low, negated)),
+        };
+        Some(Ok(Expr::Nested(Box::new(either))))
     }
 
     fn parse_cast(&self, parser: &mut Parser, kind: CastKind) -> Result<Expr, ParserError> {
@@ -198,6 +246,9 @@ impl Dialect for FlinkDialect {
             return Some(test);
         }
         if let Some(test) = self.parse_distinct_from(parser, first) {
+            return Some(test);
+        }
+        if let Some(test) = self.parse_between(parser, first) {
             return Some(test);
         }
         let op = associative(&parser.peek_token_ref().token)?;

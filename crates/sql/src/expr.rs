@@ -7,6 +7,7 @@ pub(crate) mod aggregate;
 mod call;
 pub(crate) mod collection;
 pub(crate) mod composite;
+pub(crate) mod constants;
 mod json;
 pub(crate) mod literal;
 pub(crate) mod native_function;

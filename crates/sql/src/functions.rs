@@ -19,7 +19,7 @@
 //! | `MD5(S)` `SHA1(S)` `SHA224(S)` `SHA256(S)` `SHA384(S)` `SHA512(S)` | `S` |
 //! | `CHAR_LENGTH(S)` `ASCII(S)` | INT |
 //! | `LOCATE(S part, S whole[, L from])` (also `POSITION(part IN whole)`, `INSTR(whole, part)`) | INT |
-//! | `REGEXP(S, S pattern)` `STARTSWITH(S, S)` `ENDSWITH(S, S)` | `B` |
+//! | `REGEXP(S, S pattern)` `STARTSWITH(S, S)` `ENDSWITH(S, S)` (the last two also of BYTES) | `B` |
 //! | `IS_ALPHA(S)` `IS_DIGIT(S)` `IS_DECIMAL(S)` | `B` |
 //! | `ABS(N)` `SIGN(N)` `FLOOR(N)` `CEIL(N)` | the type of `N`; FLOOR and CEIL of DECIMAL(p, s): DECIMAL(p, 0) |
 //! | `ROUND(N[, L digits])` `TRUNCATE(N[, L digits])` | the type of `N`; of DECIMAL with constant digits as in Flink |
@@ -30,7 +30,7 @@
 //! | `DATE_FORMAT(T, S format)` `FROM_UNIXTIME(L seconds[, S format])` | `S` |
 //! | `YEAR(A)` `QUARTER(A)` `MONTH(A)` `WEEK(A)` `DAYOFMONTH(A)` `DAYOFWEEK(A)` `DAYOFYEAR(A)` (also `EXTRACT`) | `L` |
 //! | `HOUR(T or TIME)` `MINUTE(T or TIME)` `SECOND(T or TIME)` (also `EXTRACT`) | `L` |
-//! | `FLOOR_TO(A, 'U')` `CEIL_TO(A, 'U')` (`FLOOR(x TO unit)`) | the type of `A` |
+//! | `FLOOR_TO(A or TIME, 'U')` `CEIL_TO(A or TIME, 'U')` (`FLOOR(x TO unit)`) | the type of `A` |
 //! | `TIMESTAMPDIFF('U', T, T)` (both of one type) | INT |
 //! | `TIMESTAMPADD('U', L, T)` | the type of `T` |
 //! | `BTRIM(S[, S])` `OVERLAY(S, S, L[, L])` `TRANSLATE(S, S, S)` `PARSE_URL(S, S[, S])` | `S` |
@@ -41,22 +41,28 @@
 //! | `REGEXP_SUBSTR(S, S)` `SHA2(S, L)` `TO_BASE64(S)` `FROM_BASE64(S)` `HEX(S or L)` `BIN(L)` | `S` |
 //! | `URL_ENCODE(S)` `URL_DECODE(S)` `DECODE(BYTES, S)` | `S` |
 //! | `ENCODE(S, S)` `UNHEX(S)` | BYTES |
-//! | `SIMILAR_TO(S, S)` (`x SIMILAR TO y`) | `B` |
+//! | `SIMILAR_TO(S, S[, 'escape'])` (`x SIMILAR TO y`) | `B` |
+//! | `LIKE_PATTERN(S, 'escape')`, a pattern of LIKE that is not constant | `S` |
+//! | `PRINTF(S, any…)` `CONVERT_TZ(S, S zone, S zone)` | `S` |
+//! | `TEXT_TO_TIMESTAMP_LTZ(S[, S format[, S zone]])` (`TO_TIMESTAMP_LTZ` of text) | TIMESTAMP_LTZ(3) |
+//! | `OVERLAPS(T, T or INTERVAL, T, T or INTERVAL)`, also of TIME and DATE | `B` |
 //! | `SIN(D)` and its like, `ATAN2(D, D)` `PI()` `E()` | `D` |
 //! | `TO_DATE(S[, S format])` | DATE |
 //! | `UNIX_TIMESTAMP(S[, S format])` | `L` |
 //! | `IS_JSON(S, 'kind')` `JSON_EXISTS(S, 'path', 'onError')` | `B` |
 //! | `JSON_VALUE(S, 'path', 'onEmpty', 'onError', X, X)` | `X`: STRING, BOOLEAN, INT or DOUBLE |
-//! | `JSON_QUERY(S, 'path', 'wrapper', 'onEmpty', 'onError')` | `S` |
+//! | `JSON_QUERY(S, 'path', 'wrapper', 'onEmpty', 'onError')` | `S` or ARRAY<STRING> |
+//! | `JSON(S)` in JSON_OBJECT and JSON_ARRAY, `JSON_OBJECTAGG(ARRAY<ROW<S, S>>, 'n' or 'a')` | `S` |
 //! | `JSON_OBJECT('flags', 'key', any, …)` `JSON_ARRAY('flags', any…)` `JSON_STRING(any)` | `S` |
 //! | `JSON_QUOTE(S)` `JSON_UNQUOTE(S)` | `S` |
 //! | `JSON_LENGTH(S[, 'path'])` | INT |
 //! | `ARRAY(X…)` `MAP(X key, Y value, …)` `ROW(any…)` | ARRAY<X>, MAP<X, Y>, ROW |
 //! | `ARRAY_APPEND(ARRAY<X>, X)` `ARRAY_UNION(ARRAY<X>, ARRAY<X>)` and their like | ARRAY<X> |
 //! | `ARRAY_CONTAINS(ARRAY<X>, X)` `ARRAY_POSITION(ARRAY<X>, X)` | `B`, INT |
-//! | `ARRAY_MAX(ARRAY<X>)` `ARRAY_MIN(ARRAY<X>)` `ELEMENT(ARRAY<X>)` | `X` |
+//! | `ARRAY_MAX(ARRAY<X>)` `ARRAY_MIN(ARRAY<X>)` `ELEMENT(ARRAY<X>)` `SINGLE_VALUE(ARRAY<X>)` | `X` |
 //! | `ARRAY_JOIN(ARRAY<STRING>, S[, S])` | `S` |
 //! | `MAP_KEYS(MAP<X, Y>)` `MAP_VALUES(MAP<X, Y>)` `MAP_FROM_ARRAYS(ARRAY<X>, ARRAY<Y>)` | ARRAY<X>, ARRAY<Y>, MAP<X, Y> |
+//! | `MAP_ENTRIES(MAP<X, Y>)` `MAP_UNION(MAP<X, Y>…)` | ARRAY<ROW<key X, value Y>>, MAP<X, Y> |
 //! | `CARDINALITY(array or map)` | INT |
 //! | `ITEM(ARRAY<X>, L index from 1)` `ITEM(MAP<K, X>, K)` (`a[1]`, `m['k']`) | `X` |
 //!
@@ -72,6 +78,7 @@ use millstream_core::expr::{Expr, ExprKind, Literal};
 use millstream_core::types::{array, map, sql_name, timestamp, timestamp_ltz};
 
 use crate::diagnostic::{Fault, Place, Result};
+use crate::expr::constants;
 use crate::types::{common_type, convert, is_integer, is_number, is_timestamp, round_type};
 
 /// How a function is called.
@@ -249,7 +256,10 @@ const SIGNATURES: &[Signature] = {
         signature("REGEXP_INSTR", &[Text], (2, 2), R::Int),
         signature("REGEXP_SUBSTR", &[Text], (2, 2), R::Text),
         signature("REGEXP_EXTRACT_ALL", &[Text, Text, Long], (2, 3), R::Texts),
-        signature("SIMILAR_TO", &[Text], (2, 2), R::Boolean),
+        signature("SIMILAR_TO", &[Text], (2, 3), R::Boolean),
+        signature("PRINTF", &[Text, Any], (1, MANY), R::Text),
+        signature("CONVERT_TZ", &[Text], (3, 3), R::Text),
+        signature("TEXT_TO_TIMESTAMP_LTZ", &[Text], (1, 3), R::TimestampLtz),
         signature("SHA2", &[Text, Long], (2, 2), R::Text),
         signature("SIN", &[Double], (1, 1), R::Double),
         signature("COS", &[Double], (1, 1), R::Double),
@@ -318,12 +328,8 @@ const LATER: &[&str] = &[
     "LAG",
     "LEAD",
     "NTH_VALUE",
-    "CONVERT_TZ",
-    "PRINTF",
     "ARRAY",
     "MAP",
-    "MAP_ENTRIES",
-    "MAP_UNION",
     "TUMBLE_START",
     "TUMBLE_END",
     "HOP_START",
@@ -340,7 +346,22 @@ const LATER: &[&str] = &[
     "CURRENT_DATABASE",
     "PARSE_JSON",
     "TRY_PARSE_JSON",
+    "OBJECT_OF",
+    "OBJECT_UPDATE",
 ];
+
+/// Why a function of [`LATER`] is not there, or what takes its place.
+fn reason(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "PARSE_JSON" | "TRY_PARSE_JSON" => {
+            "there is no type VARIANT: keep JSON as text and use JSON_VALUE or JSON_QUERY"
+        }
+        "OBJECT_OF" | "OBJECT_UPDATE" => "there are no types of classes: use ROW(…)",
+        "CURRENT_DATABASE" => "there are no catalogs and databases",
+        "GROUP_ID" => "use GROUPING_ID(…)",
+        _ => return None,
+    })
+}
 
 /// The signature of the function called `name`.
 pub(crate) fn find(name: &str) -> Option<&'static Signature> {
@@ -369,7 +390,11 @@ pub(crate) fn unknown(name: &str, made: &[String], place: Place) -> Fault {
         return fault.help("read TABLE(TUMBLE(…)) and group by window_start and window_end");
     }
     if LATER.contains(&upper.as_str()) {
-        return Fault::unsupported(place, format!("function `{upper}` is"));
+        let fault = Fault::unsupported(place, format!("function `{upper}` is"));
+        return match reason(&upper) {
+            Some(reason) => fault.help(reason),
+            None => fault,
+        };
     }
     let names = SIGNATURES.iter().map(|signature| signature.name);
     let names = names.chain(ALIASES.iter().map(|(alias, _)| *alias));
@@ -402,6 +427,7 @@ impl Signature {
     /// The call with `args`, each converted to what the function takes.
     pub fn call(&self, place: Place, args: Vec<Argument>) -> Result<Expr> {
         check_count(self.name, place, args.len(), self.count)?;
+        constants::check(self.name, &args)?;
         let common = self.common_type(&args)?;
         let mut converted = Vec::with_capacity(args.len());
         for (index, arg) in args.into_iter().enumerate() {

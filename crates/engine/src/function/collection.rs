@@ -413,7 +413,7 @@ fn join(args: &Args<'_>) -> Result<ArrayRef> {
 }
 
 /// Columns as one, row by row: the first row's values, the second row's …
-fn row_by_row(columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+pub(super) fn row_by_row(columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
     let arrays: Vec<&dyn Array> = columns.iter().map(AsRef::as_ref).collect();
     let places: Vec<(usize, usize)> = (0..rows)
         .flat_map(|row| (0..columns.len()).map(move |column| (column, row)))
@@ -456,7 +456,7 @@ fn map(args: &Args<'_>) -> Result<ArrayRef> {
 }
 
 /// Maps of these entries: for each row their positions in keys and values.
-fn entries(
+pub(super) fn entries(
     data_type: &DataType,
     (keys, values): (&ArrayRef, &ArrayRef),
     rows: Vec<Option<Vec<usize>>>,

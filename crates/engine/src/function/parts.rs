@@ -5,11 +5,11 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, ListBuilder, MapBuilder, MapFieldNames, StringBuilder};
 use arrow::compute::interleave;
 use arrow::datatypes::{DataType, Field};
+use millstream_core::pattern::regular_expression::compile;
 use millstream_core::{Result, types};
 
 use super::args::{Args, Texts, build_texts, slice_texts};
 use super::definition::{Function, Kind, Returns};
-use super::regexp::compile;
 use super::text::plain;
 
 /// The functions of this module.

@@ -1,15 +1,15 @@
-//! Functions with regular expressions in Java's syntax.
+//! Functions with regular expressions in Java's syntax ([`regular_expression`]).
 //!
-//! A pattern is translated to the syntax of the `regex` crate: there `\d`, `\w`, `\s` and `\b` mean
-//! all of Unicode, in Java only ASCII; and `\Q…\E` quotes. Look-around, back-references and
-//! possessive quantifiers do not exist (matching takes linear time in exchange). A constant pattern
-//! is compiled once for the call; one from a column is compiled again only when it changes.
+//! A constant pattern is compiled once for the call; one from a column is compiled again only when it
+//! changes.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, ListBuilder, StringBuilder};
 use arrow::datatypes::{DataType, Int32Type};
-use millstream_core::{Error, Result, types};
+use millstream_core::pattern::like;
+use millstream_core::pattern::regular_expression::{self, compile};
+use millstream_core::{Result, types};
 use regex::Regex;
 
 use super::args::{
@@ -57,7 +57,8 @@ pub(super) fn functions() -> Vec<Function> {
             Returns::By(|_| Ok(types::array(DataType::Utf8))),
             |call| prepare(call, extract_all),
         ),
-        function("SIMILAR_TO", &[Text], (2, 2), Returns::Boolean, similar_to),
+        function("SIMILAR_TO", &[Text], (2, 3), Returns::Boolean, similar_to),
+        function("LIKE_PATTERN", &[Text], (2, 2), text, like_pattern),
     ]
 }
 
@@ -207,10 +208,11 @@ fn extract_all(args: &Args<'_>, regexes: &Regexes) -> Result<ArrayRef> {
     Ok(Arc::new(out.finish()))
 }
 
-/// `SIMILAR_TO(text, pattern)`: SQL's regular expressions, for the whole text.
+/// `SIMILAR_TO(text, pattern[, escape])`: SQL's regular expressions, for the whole text.
 fn similar_to(call: &Call<'_>) -> Result<Kernel> {
+    let escape = escape_of(call, 2)?;
     let constant = match call.text(1) {
-        ConstantText::Is(pattern) => Some(similar(&pattern)?),
+        ConstantText::Is(pattern) => Some(regular_expression::similar(&pattern, escape)?),
         ConstantText::Null | ConstantText::Varies => None,
     };
     Ok(Arc::new(move |args| {
@@ -222,79 +224,35 @@ fn similar_to(call: &Call<'_>) -> Result<Kernel> {
                 return Some(regex.is_match(text));
             }
             if last.as_ref().is_none_or(|(known, _)| known != pattern) {
-                last = Some((pattern.to_owned(), similar(pattern).ok()));
+                let regex = regular_expression::similar(pattern, escape).ok();
+                last = Some((pattern.to_owned(), regex));
             }
             Some(last.as_ref()?.1.as_ref()?.is_match(text))
         }))
     }))
 }
 
-/// `%` is any text, `_` any character; `| * + ? { } ( ) [ ]` are as in other regular expressions.
-fn similar(pattern: &str) -> Result<Regex> {
-    let mut regex = String::from("(?s)^(?:");
-    let mut in_class = false;
-    for c in pattern.chars() {
-        match c {
-            '%' if !in_class => regex.push_str(".*"),
-            '_' if !in_class => regex.push('.'),
-            '.' | '$' | '\\' => regex.extend(['\\', c]),
-            '^' if !in_class => regex.push_str("\\^"),
-            c => regex.push(c),
-        }
-        in_class = match c {
-            '[' => true,
-            ']' => false,
-            _ => in_class,
-        };
+/// The escape character that constant argument `index` is; none without it, or if it is empty.
+fn escape_of(call: &Call<'_>, index: usize) -> Result<Option<char>> {
+    match call.text(index) {
+        ConstantText::Is(text) => like::escape_character(&text),
+        ConstantText::Null | ConstantText::Varies => Ok(None),
     }
-    regex.push_str(")$");
-    Regex::new(&regex)
-        .map_err(|_| Error::invalid(format!("`{pattern}` is not a pattern of SIMILAR TO")))
 }
 
-/// # Errors
-/// The pattern is not a regular expression, or has something that is not supported.
-pub(super) fn compile(pattern: &str) -> Result<Regex> {
-    Regex::new(&translate(pattern)).map_err(|error| {
-        let text = error.to_string();
-        let reason = text
-            .lines()
-            .last()
-            .unwrap_or("")
-            .trim_start_matches("error: ");
-        Error::invalid(format!("`{pattern}` is not a regular expression: {reason}"))
-    })
-}
-
-/// From Java's syntax to that of the `regex` crate.
-fn translate(pattern: &str) -> String {
-    let mut out = String::with_capacity(pattern.len());
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        match chars.next() {
-            Some('d') => out.push_str("[0-9]"),
-            Some('D') => out.push_str("[^0-9]"),
-            Some('w') => out.push_str("[0-9A-Za-z_]"),
-            Some('W') => out.push_str("[^0-9A-Za-z_]"),
-            Some('s') => out.push_str("[ \\t\\n\\x0B\\f\\r]"),
-            Some('S') => out.push_str("[^ \\t\\n\\x0B\\f\\r]"),
-            Some('h') => out.push_str("[ \\t\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{202F}]"),
-            Some('R') => out.push_str("(?:\\r\\n|[\\n\\x0B\\f\\r])"),
-            Some('Z') => out.push_str("(?:\\n?\\z)"),
-            Some('b') => out.push_str("(?-u:\\b)"),
-            Some('Q') => {
-                let rest = chars.as_str();
-                let (quoted, after) = rest.split_once("\\E").unwrap_or((rest, ""));
-                out.push_str(&regex::escape(quoted));
-                chars = after.chars();
+/// `LIKE_PATTERN(pattern, escape)`: the pattern of LIKE with a backslash for the escape character.
+fn like_pattern(call: &Call<'_>) -> Result<Kernel> {
+    let escape = escape_of(call, 1)?;
+    Ok(Arc::new(move |args| {
+        let patterns = args.texts(0)?;
+        let mut failed = None;
+        let result = build_texts(args.rows, |row, out| {
+            match like::with_backslashes(patterns.get(row)?, escape) {
+                Ok(pattern) => out.push_str(&pattern),
+                Err(error) => failed = Some(error),
             }
-            Some(other) => out.extend(['\\', other]),
-            None => out.push('\\'),
-        }
-    }
-    out
+            Some(())
+        });
+        failed.map_or(Ok(result), Err)
+    }))
 }

@@ -1,7 +1,7 @@
 //! Functions that find or cut out parts of a text. Positions count characters from 1.
 
-use arrow::array::ArrayRef;
-use arrow::datatypes::Int32Type;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Int32Type};
 use millstream_core::Result;
 
 use super::args::{Args, build_booleans, build_numbers, slice_texts};
@@ -137,9 +137,18 @@ fn locate(args: &Args<'_>, part: usize, whole: usize) -> Result<ArrayRef> {
     }))
 }
 
-fn compare(args: &Args<'_>, test: impl Fn(&str, &str) -> bool) -> Result<ArrayRef> {
+/// Of texts or of bytes.
+fn compare(args: &Args<'_>, test: impl Fn(&[u8], &[u8]) -> bool) -> Result<ArrayRef> {
+    if args.values[0].data_type() == DataType::Binary {
+        let (values, parts) = (args.full_array(0)?, args.full_array(1)?);
+        let (values, parts) = (values.as_binary::<i32>(), parts.as_binary::<i32>());
+        return Ok(build_booleans(args.rows, |row| {
+            let both = values.is_valid(row) && parts.is_valid(row);
+            both.then(|| test(values.value(row), parts.value(row)))
+        }));
+    }
     let (texts, parts) = (args.texts(0)?, args.texts(1)?);
     Ok(build_booleans(args.rows, |row| {
-        Some(test(texts.get(row)?, parts.get(row)?))
+        Some(test(texts.get(row)?.as_bytes(), parts.get(row)?.as_bytes()))
     }))
 }

@@ -8,6 +8,7 @@ mod ad_hoc;
 mod json;
 mod more;
 mod numbers;
+mod printf;
 mod texts;
 mod times;
 
@@ -62,6 +63,8 @@ fn needs_constant(name: &str, index: usize) -> bool {
             | ("JSON_EXISTS" | "JSON_QUERY", 1..)
             | ("JSON_VALUE", 1..=3)
             | ("JSON_LENGTH", 1)
+            | ("LIKE_PATTERN", 1)
+            | ("SIMILAR_TO", 2)
     ) || (name == "JSON_OBJECT" && index % 2 == 1)
 }
 

@@ -1,5 +1,7 @@
 //! Functions on dates and times, in UTC.
 
+mod zone;
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Int64Array, PrimitiveArray, TimestampMillisecondArray};
@@ -8,7 +10,8 @@ use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit, TimestampMillis
 use millstream_core::types::{TIME_ZONE, timestamp, timestamp_ltz};
 use millstream_core::{Error, Result};
 
-use super::args::{Args, Kernel, Numbers, build_numbers, build_texts, ticks_per_second};
+use super::args::{Args, Instants, Kernel, Numbers, ticks_per_second};
+use super::args::{build_booleans, build_numbers, build_texts};
 use super::calendar::{Date, Instant, SECONDS_PER_DAY, iso_weekday};
 use super::definition::{Body, Call, ConstantText, Function, Kind, Params, Returns};
 use super::math::Rounding;
@@ -17,8 +20,8 @@ use super::text::plain;
 use super::timestamp::parse_timestamp;
 
 /// Flink's bounds for a time that comes from a number: the years 0000 to 9999.
-const MILLIS_MIN: i64 = -62_167_219_200_000;
-const MILLIS_MAX: i64 = 253_402_300_799_999;
+pub(super) const MILLIS_MIN: i64 = -62_167_219_200_000;
+pub(super) const MILLIS_MAX: i64 = 253_402_300_799_999;
 const DEFAULT_FORMAT: &str = "yyyy-MM-dd HH:mm:ss";
 
 /// The functions of this module.
@@ -32,6 +35,14 @@ pub(super) fn functions() -> Vec<Function> {
     let diff = (&[Text, Time][..], 3, 3);
     vec![
         plain("TO_TIMESTAMP_LTZ", (&[Long], 1, 2), ltz, to_timestamp_ltz),
+        prepared(
+            "TEXT_TO_TIMESTAMP_LTZ",
+            (&[Text], 1, 3),
+            ltz,
+            zone::to_timestamp_ltz,
+        ),
+        prepared("CONVERT_TZ", (&[Text], 3, 3), R::Text, zone::convert_tz),
+        plain("OVERLAPS", (&[Time], 4, 4), R::Boolean, overlaps),
         prepared("TO_TIMESTAMP", (&[Text], 1, 2), ts, to_timestamp),
         prepared("TO_DATE", (&[Text], 1, 2), date, to_date),
         prepared("UNIX_TIMESTAMP", (&[Text], 1, 2), R::Long, unix_timestamp),
@@ -99,6 +110,51 @@ fn prepared(
     }
 }
 
+/// `OVERLAPS(from, to, from, to)`: whether two spans of time have a moment in common, ends included;
+/// either end may be the earlier one, and the other end may be an interval.
+fn overlaps(args: &Args<'_>) -> Result<ArrayRef> {
+    let (first, second) = (Span::new(args, 0)?, Span::new(args, 2)?);
+    Ok(build_booleans(args.rows, |row| {
+        let (first, second) = (first.get(row)?, second.get(row)?);
+        Some(second.1 >= first.0 && first.1 >= second.0)
+    }))
+}
+
+/// Two arguments of OVERLAPS: where a span begins, and where it ends or how long it is.
+struct Span {
+    from: Instants,
+    to: std::result::Result<Instants, Numbers<Int64Type>>,
+    /// Of times of day, which go round at midnight.
+    is_clock: bool,
+}
+
+impl Span {
+    fn new(args: &Args<'_>, index: usize) -> Result<Self> {
+        let is_interval = matches!(args.values[index + 1].data_type(), DataType::Duration(_));
+        Ok(Self {
+            from: args.instants(index)?,
+            to: match is_interval {
+                true => Err(args.longs(index + 1)?),
+                false => Ok(args.instants(index + 1)?),
+            },
+            is_clock: matches!(args.values[index].data_type(), DataType::Time32(_)),
+        })
+    }
+
+    /// The earlier end and the later one.
+    fn get(&self, row: usize) -> Option<(Instant, Instant)> {
+        let from = self.from.get(row)?;
+        let mut to = match &self.to {
+            Ok(times) => times.get(row)?,
+            Err(lengths) => Unit::Millis(1).add(lengths.get(row)?, from)?,
+        };
+        if self.is_clock {
+            to.seconds = to.second_of_day();
+        }
+        Some((from.min(to), from.max(to)))
+    }
+}
+
 fn field(args: &Args<'_>, each: impl Fn(Instant) -> i64) -> Result<ArrayRef> {
     let input = args.instants(0)?;
     Ok(build_numbers::<Int64Type>(args.rows, |row| {
@@ -145,14 +201,14 @@ fn to_timestamp_ltz(args: &Args<'_>) -> Result<ArrayRef> {
 }
 
 /// The date pattern of each row.
-enum Patterns {
+pub(super) enum Patterns {
     Constant(Option<Pattern>),
     /// From this argument.
     PerRow(usize),
 }
 
 impl Patterns {
-    fn new(call: &Call<'_>, index: usize) -> Result<Self> {
+    pub(super) fn new(call: &Call<'_>, index: usize) -> Result<Self> {
         Ok(match call.text(index) {
             ConstantText::Is(pattern) => Self::Constant(Some(Pattern::new(&pattern)?)),
             ConstantText::Null => Self::Constant(None),
@@ -162,7 +218,10 @@ impl Patterns {
     }
 
     /// A way to get a row's pattern where it varies; none if it is null or wrong.
-    fn resolve(&self, args: &Args<'_>) -> Result<impl FnMut(usize) -> Option<Pattern> + use<'_>> {
+    pub(super) fn resolve(
+        &self,
+        args: &Args<'_>,
+    ) -> Result<impl FnMut(usize) -> Option<Pattern> + use<'_>> {
         let texts = match self {
             Self::Constant(_) => None,
             Self::PerRow(index) => Some(args.texts(*index)?),

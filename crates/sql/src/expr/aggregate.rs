@@ -346,9 +346,6 @@ impl ExprBinder<'_> {
     ) -> Result<Expr> {
         let args = call::arguments(function, name)?;
         check_count(name, place, args.len(), (1, GROUPING_KEYS_MAX))?;
-        if name == "GROUPING" {
-            check_count(name, place, args.len(), (1, 1))?;
-        }
         let long = |value: i64| Expr::literal(Literal::Int(value), DataType::Int64);
         let mut result: Option<Expr> = None;
         for arg in args {

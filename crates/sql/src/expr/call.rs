@@ -10,9 +10,9 @@ use sqlparser::ast::{
 
 use crate::diagnostic::{Fault, Place, Result};
 use crate::dialect::json::MAP;
-use crate::expr::{ExprBinder, case, null};
+use crate::expr::{ExprBinder, case, constants, null};
 use crate::functions::{self, Argument, check_count};
-use crate::types::{common_type, convert, is_integer, is_timestamp};
+use crate::types::{common_type, convert, is_integer, is_temporal, is_timestamp};
 
 const UNITS: &[&str] = &[
     "YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND",
@@ -124,16 +124,13 @@ impl ExprBinder<'_> {
                 negated,
                 expr,
                 pattern,
-                escape_char: None,
+                escape_char,
             } => {
-                let similar = self.call("SIMILAR_TO", &[expr, pattern])?;
+                let similar = self.bind_similar(&[expr, pattern], escape_char.as_ref())?;
                 match negated {
                     true => super::operator::not(similar),
                     false => similar,
                 }
-            }
-            E::SimilarTo { .. } => {
-                return Err(Fault::unsupported(self.start, "`SIMILAR TO … ESCAPE` is"));
             }
             E::Substring { .. } => {
                 return Err(Fault::at(
@@ -160,6 +157,28 @@ impl ExprBinder<'_> {
         }))
     }
 
+    fn bind_similar(&mut self, sides: &[&ast::Expr], escape: Option<&ast::Value>) -> Result<Expr> {
+        let mut args = self.bind_arguments(sides)?;
+        if let Some(escape) = self.escape_character(escape)? {
+            let escape = Literal::String(escape.to_string());
+            let expr = Expr::literal(escape, DataType::Utf8);
+            let place = self.start;
+            args.push(Argument { expr, place });
+        }
+        call_bound("SIMILAR_TO", args, self.start)
+    }
+
+    /// STARTSWITH or ENDSWITH, of texts or of bytes.
+    fn bind_affix(&mut self, name: &str, args: &[&ast::Expr], place: Place) -> Result<Expr> {
+        let args = self.bind_arguments(args)?;
+        let is_bytes = |arg: &Argument| arg.expr.data_type == DataType::Binary;
+        if !args.iter().all(is_bytes) {
+            return call_bound(name, args, place);
+        }
+        let args = args.into_iter().map(|arg| arg.expr).collect();
+        Ok(Expr::call(name, args, DataType::Boolean))
+    }
+
     /// `FLOOR(number)` or `FLOOR(time TO unit)`.
     fn bind_rounding(
         &mut self,
@@ -180,8 +199,15 @@ impl ExprBinder<'_> {
         };
         let input = self.bind(expr)?;
         let found = &input.data_type;
-        if !is_timestamp(found) && *found != DataType::Date32 {
-            let message = format!("found {}, expected a date or a timestamp", sql_name(found));
+        if !is_temporal(found) {
+            let found = sql_name(found);
+            let message = format!("found {found}, expected a date, a time or a timestamp");
+            return Err(Fault::at(self.place(expr), message));
+        }
+        let of_clock = ["HOUR", "MINUTE", "SECOND"];
+        let fits = constants::text(&unit).is_some_and(|unit| of_clock.contains(&unit));
+        if matches!(found, DataType::Time32(_)) && !fits {
+            let message = "a TIME is rounded to HOUR, MINUTE or SECOND";
             return Err(Fault::at(self.place(expr), message));
         }
         let data_type = found.clone();
@@ -231,8 +257,12 @@ impl ExprBinder<'_> {
                 call_bound(name, args, place)?
             }
             "TO_TIMESTAMP_LTZ" => {
-                count(1, 2)?;
+                count(1, 3)?;
                 self.bind_to_timestamp_ltz(args, place)?
+            }
+            "STARTSWITH" | "ENDSWITH" => {
+                count(2, 2)?;
+                self.bind_affix(name, args, place)?
             }
             "TYPEOF" => {
                 count(1, 1)?;
@@ -262,6 +292,10 @@ impl ExprBinder<'_> {
 
     fn bind_to_timestamp_ltz(&mut self, args: &[&ast::Expr], place: Place) -> Result<Expr> {
         let mut args = self.bind_arguments(args)?;
+        if args[0].expr.data_type == DataType::Utf8 {
+            return call_bound("TEXT_TO_TIMESTAMP_LTZ", args, place);
+        }
+        check_count("TO_TIMESTAMP_LTZ", place, args.len(), (1, 2))?;
         match args.get(1).map(|precision| &precision.expr.kind) {
             None => args.push(Argument {
                 expr: Expr::literal(Literal::Int(3), DataType::Int32),

@@ -67,6 +67,8 @@ pub(crate) const NAMES: &[&str] = &[
     "MAP_KEYS",
     "MAP_VALUES",
     "MAP_FROM_ARRAYS",
+    "MAP_ENTRIES",
+    "MAP_UNION",
     "ROW",
 ];
 
@@ -152,6 +154,10 @@ impl ExprBinder<'_> {
             let args = args.into_iter().map(|arg| arg.expr).collect();
             return Ok(Some(Expr::call(name, args, map(keys, values))));
         }
+        if let "MAP_ENTRIES" | "MAP_UNION" = name {
+            count(1, if name == "MAP_UNION" { MANY } else { 1 })?;
+            return map_call(name, self.bind_arguments(args)?).map(Some);
+        }
         let Some((_, (least, most), others)) = ARRAYS.iter().find(|(known, ..)| *known == name)
         else {
             return Ok(None);
@@ -160,6 +166,28 @@ impl ExprBinder<'_> {
         let args = self.bind_arguments(args)?;
         array_call(name, args, *others).map(Some)
     }
+}
+
+/// MAP_ENTRIES or MAP_UNION; maps are converted to the type of the first by its keys and values.
+fn map_call(name: &str, args: Vec<Argument>) -> Result<Expr> {
+    let parts = parts_of_map(&args[0].expr.data_type);
+    let (key, value) = parts.ok_or_else(|| wrong((name, 1), &args[0], "MAP"))?;
+    let wanted = map(key.clone(), value.clone());
+    for (index, arg) in args.iter().enumerate().skip(1) {
+        if arg.expr.data_type != wanted {
+            return Err(wrong((name, index + 1), arg, &sql_name(&wanted)));
+        }
+    }
+    let data_type = match name {
+        "MAP_UNION" => wanted,
+        _ => {
+            let field = |name, of: DataType| Field::new(name, of, true);
+            let fields = vec![field("key", key), field("value", value)];
+            array(DataType::Struct(fields.into()))
+        }
+    };
+    let args = args.into_iter().map(|arg| arg.expr).collect();
+    Ok(Expr::call(name, args, data_type))
 }
 
 fn array_call(name: &str, args: Vec<Argument>, others: Others) -> Result<Expr> {

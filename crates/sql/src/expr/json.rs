@@ -2,6 +2,7 @@
 
 use arrow::datatypes::DataType;
 use millstream_core::expr::{Expr, ExprKind, Literal};
+use millstream_core::pattern::json_path::JsonPath;
 use millstream_core::types::{array, sql_name};
 use sqlparser::ast;
 
@@ -9,6 +10,7 @@ use crate::diagnostic::{Fault, Place, Result};
 use crate::dialect::json::IS_JSON;
 use crate::expr::ExprBinder;
 use crate::expr::call::{arguments, name};
+use crate::expr::constants::text as constant;
 use crate::functions::{Argument, check_count};
 use crate::types::{convert, converts_implicitly};
 
@@ -139,13 +141,6 @@ impl ExprBinder<'_> {
     }
 }
 
-fn constant(expr: &Expr) -> Option<&str> {
-    match &expr.kind {
-        ExprKind::Literal(Literal::String(text)) => Some(text),
-        _ => None,
-    }
-}
-
 /// The argument as JSON text.
 fn json_text(json: &Argument, name: &str) -> Result<Expr> {
     let found = &json.expr.data_type;
@@ -157,21 +152,14 @@ fn json_text(json: &Argument, name: &str) -> Result<Expr> {
     Err(Fault::at(json.place, message).help("JSON is text here"))
 }
 
-/// The engine compiles the path; here only what it is.
+/// Refuses what is no constant path.
 fn check_path(path: &Argument, name: &str) -> Result<()> {
     let text = constant(&path.expr).ok_or_else(|| {
         let message = format!("argument 2 of `{name}`: expected a constant path such as '$.a'");
         Fault::at(path.place, message)
     })?;
-    let rest = match text.trim().split_once(char::is_whitespace) {
-        Some((mode, rest)) if matches!(mode.to_lowercase().as_str(), "lax" | "strict") => rest,
-        _ => text,
-    };
-    if rest.trim_start().starts_with('$') {
-        return Ok(());
-    }
-    let message = format!("argument 2 of `{name}`: found '{text}', expected a path such as '$.a'");
-    Err(Fault::at(path.place, message))
+    let parsed = JsonPath::parse(text).map(drop);
+    parsed.map_err(|error| Fault::at(path.place, error.to_string()))
 }
 
 /// `JSON_OBJECT` (keys and values) or `JSON_ARRAY`: a letter for each value says whether it is JSON

@@ -2,11 +2,13 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 use millstream_core::expr::{BinaryOp, Expr, ExprKind, Literal};
+use millstream_core::pattern::like;
 use millstream_core::types::sql_name;
 use sqlparser::ast::{self, BinaryOperator, UnaryOperator};
 
 use crate::diagnostic::{Fault, Place, Result};
 use crate::expr::ExprBinder;
+use crate::functions::Argument;
 use crate::types::{
     Arithmetic, arithmetic_types, common_type, convert, is_comparable, is_number, is_temporal,
     is_timestamp,
@@ -49,10 +51,8 @@ impl ExprBinder<'_> {
                 pattern,
                 escape_char,
             } => {
-                if escape_char.is_some() {
-                    return Err(Fault::unsupported(self.start, "`LIKE … ESCAPE` is"));
-                }
-                self.bind_like(expr, pattern, *negated)?
+                let escape = self.escape_character(escape_char.as_ref())?;
+                self.bind_like(expr, pattern, (*negated, escape))?
             }
             _ => return Ok(None),
         }))
@@ -82,6 +82,7 @@ impl ExprBinder<'_> {
             BinaryOperator::Gt => return self.compare(BinaryOp::Greater, left, right),
             BinaryOperator::GtEq => return self.compare(BinaryOp::GreaterOrEqual, left, right),
             BinaryOperator::StringConcat => return self.concat(left, right),
+            BinaryOperator::Overlaps => return self.bind_overlaps(left, right),
             BinaryOperator::Plus => (BinaryOp::Add, Arithmetic::Sum),
             BinaryOperator::Minus => (BinaryOp::Subtract, Arithmetic::Sum),
             BinaryOperator::Multiply => (BinaryOp::Multiply, Arithmetic::Product),
@@ -95,6 +96,44 @@ impl ExprBinder<'_> {
         let place = self.start;
         let (left, right) = (self.bind(left)?, self.bind(right)?);
         arithmetic_expr((binary, arithmetic), left, right, place)
+    }
+
+    /// `(from, to) OVERLAPS (from, to)`
+    fn bind_overlaps(&mut self, left: &ast::Expr, right: &ast::Expr) -> Result<Expr> {
+        let mut args = vec![];
+        for side in [left, right] {
+            let place = self.place(side);
+            let ast::Expr::Tuple(ends) = side else {
+                return Err(Fault::at(place, "`OVERLAPS`: expected (from, to)"));
+            };
+            let [from, to] = ends.as_slice() else {
+                let message = format!(
+                    "`OVERLAPS`: found {} values, expected (from, to)",
+                    ends.len()
+                );
+                return Err(Fault::at(place, message));
+            };
+            args.extend(self.bind_arguments(&[from, to])?);
+        }
+        let is_clock = |arg: &Argument| matches!(arg.expr.data_type, DataType::Time32(_));
+        let clocks = is_clock(&args[0]);
+        for (index, arg) in args.iter().enumerate() {
+            let found = &arg.expr.data_type;
+            let fits = (is_temporal(found) && is_clock(arg) == clocks)
+                || (index % 2 == 1 && is_interval(found));
+            if !fits {
+                let expected = if clocks {
+                    "a TIME"
+                } else {
+                    "a date or a timestamp"
+                };
+                let found = sql_name(found);
+                let message = format!("`OVERLAPS`: found {found}, expected {expected}");
+                return Err(Fault::at(arg.place, message));
+            }
+        }
+        let args = args.into_iter().map(|arg| arg.expr).collect();
+        Ok(Expr::call("OVERLAPS", args, DataType::Boolean))
     }
 
     fn concat(&mut self, left: &ast::Expr, right: &ast::Expr) -> Result<Expr> {
@@ -159,7 +198,25 @@ impl ExprBinder<'_> {
         }
     }
 
-    fn bind_like(&mut self, expr: &ast::Expr, pattern: &ast::Expr, negated: bool) -> Result<Expr> {
+    /// The character after ESCAPE; none without it, or if it is empty.
+    pub(super) fn escape_character(&self, escape: Option<&ast::Value>) -> Result<Option<char>> {
+        match escape {
+            None => Ok(None),
+            Some(ast::Value::SingleQuotedString(text)) => like::escape_character(text)
+                .map_err(|error| Fault::at(self.start, error.to_string())),
+            Some(other) => {
+                let message = format!("found `{other}` after ESCAPE, expected one character");
+                Err(Fault::at(self.start, message))
+            }
+        }
+    }
+
+    fn bind_like(
+        &mut self,
+        expr: &ast::Expr,
+        pattern: &ast::Expr,
+        (negated, escape): (bool, Option<char>),
+    ) -> Result<Expr> {
         let mut sides = self.bind_arguments(&[expr, pattern])?;
         for side in &mut sides {
             let found = &side.expr.data_type;
@@ -168,16 +225,12 @@ impl ExprBinder<'_> {
                 return Err(Fault::at(side.place, message));
             }
         }
-        let mut sides = sides
-            .into_iter()
-            .map(|side| convert(side.expr, &DataType::Utf8));
-        let (Some(input), Some(pattern)) = (sides.next(), sides.next()) else {
-            unreachable!("LIKE has two sides");
-        };
+        let pattern = sides.pop().expect("LIKE has two sides");
+        let input = sides.pop().expect("LIKE has two sides");
         Ok(Expr {
             kind: ExprKind::Like {
-                input: Box::new(input),
-                pattern: Box::new(without_escapes(pattern)),
+                input: Box::new(convert(input.expr, &DataType::Utf8)),
+                pattern: Box::new(with_backslashes(pattern, escape)?),
                 negated,
             },
             data_type: DataType::Boolean,
@@ -185,15 +238,21 @@ impl ExprBinder<'_> {
     }
 }
 
-/// In Flink a backslash in a pattern stands for itself; in a plan it escapes.
-fn without_escapes(pattern: Expr) -> Expr {
+/// The pattern as a plan has it, in which a backslash escapes.
+fn with_backslashes(pattern: Argument, escape: Option<char>) -> Result<Expr> {
     let text = |text: &str| Expr::literal(Literal::String(text.to_owned()), DataType::Utf8);
-    match &pattern.kind {
-        ExprKind::Literal(Literal::String(value)) => text(&value.replace('\\', "\\\\")),
-        ExprKind::Literal(_) => pattern,
+    let Argument { expr, place } = pattern;
+    match &expr.kind {
+        ExprKind::Literal(Literal::String(value)) => {
+            let pattern = like::with_backslashes(value, escape);
+            let pattern = pattern.map_err(|error| Fault::at(place, error.to_string()))?;
+            Ok(text(&pattern))
+        }
+        ExprKind::Literal(_) => Ok(convert(expr, &DataType::Utf8)),
         _ => {
-            let args = vec![pattern, text("\\"), text("\\\\")];
-            Expr::call("REPLACE", args, DataType::Utf8)
+            let escape = escape.map_or(String::new(), String::from);
+            let args = vec![expr, text(&escape)];
+            Ok(Expr::call("LIKE_PATTERN", args, DataType::Utf8))
         }
     }
 }

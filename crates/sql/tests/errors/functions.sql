@@ -35,10 +35,58 @@ INSERT INTO words SELECT HEX(x) FROM clicks;
 INSERT INTO words SELECT CAST(CURRENT_WATERMARK(n) AS STRING) FROM clicks;
 -- case: arguments of a clock
 INSERT INTO words SELECT CAST(NOW(1) AS STRING) FROM clicks;
--- case: an escape in a pattern
-INSERT INTO words SELECT page FROM clicks WHERE page SIMILAR TO 'a' ESCAPE '\';
+-- case: an escape at the end of a pattern
+INSERT INTO words SELECT page FROM clicks WHERE page SIMILAR TO 'a\' ESCAPE '\';
+-- case: an escape before a letter
+INSERT INTO words SELECT page FROM clicks WHERE page LIKE 'a!b%' ESCAPE '!';
+-- case: an escape of two letters
+INSERT INTO words SELECT page FROM clicks WHERE page NOT LIKE 'a' ESCAPE 'ab';
+-- case: an escape that is a number
+INSERT INTO words SELECT page FROM clicks WHERE page LIKE 'a' ESCAPE 1;
 -- case: a function for later
-INSERT INTO words SELECT PRINTF('%s', page) FROM clicks;
+INSERT INTO words SELECT TRY_PARSE_JSON(page) FROM clicks;
+-- case: a format of an unknown conversion
+INSERT INTO words SELECT PRINTF('%y', page) FROM clicks;
+-- case: a format of too many values
+INSERT INTO words SELECT PRINTF('%s %s', page) FROM clicks;
+-- case: a format of another type
+INSERT INTO words SELECT PRINTF('%d', x) FROM clicks;
+-- case: a value that cannot be written
+INSERT INTO words SELECT PRINTF(page, n, bytes) FROM clicks;
+-- case: a broken path
+INSERT INTO words SELECT JSON_VALUE(page, '$.a[') FROM clicks;
+-- case: a path with a filter
+INSERT INTO words SELECT JSON_QUERY(page, 'lax $.a[?(@.b)]') FROM clicks;
+-- case: a broken path to a length
+INSERT INTO words SELECT CAST(JSON_LENGTH(page, 'a') AS STRING) FROM clicks;
+-- case: a broken regular expression
+INSERT INTO words SELECT REGEXP_EXTRACT(page, '(a', 1) FROM clicks;
+-- case: a regular expression that looks around
+INSERT INTO words SELECT page FROM clicks WHERE REGEXP(page, 'a(?=b)');
+-- case: a broken delimiter
+INSERT INTO words SELECT STR_TO_MAP(page, '&', '[')['a'] FROM clicks;
+-- case: a broken pattern of SIMILAR TO
+INSERT INTO words SELECT page FROM clicks WHERE page SIMILAR TO 'a(b';
+-- case: a broken date format
+INSERT INTO words SELECT DATE_FORMAT(TO_TIMESTAMP_LTZ(n, 3), 'yyyy-MM-ddTHH') FROM clicks;
+-- case: a date format with an open quote
+INSERT INTO words SELECT CAST(TO_TIMESTAMP(page, 'yyyy ''x') AS STRING) FROM clicks;
+-- case: an unknown time zone
+INSERT INTO words SELECT CONVERT_TZ(page, 'UTC', 'Europe/Berlim') FROM clicks;
+-- case: an unknown time zone of a timestamp
+INSERT INTO words SELECT CAST(TO_TIMESTAMP_LTZ(page, 'yyyy', 'MEZ') AS STRING) FROM clicks;
+-- case: a wrong format in a function
+CREATE FUNCTION day_of(a STRING) RETURNS DATE AS TO_DATE(a, 'yyyy-DDDD');
+-- case: a span of three
+INSERT INTO words SELECT page FROM clicks WHERE (DATE '2025-06-15', DATE '2025-06-15', DATE '2025-06-15') OVERLAPS (DATE '2025-06-15', DATE '2025-06-15');
+-- case: a span of a day and a time
+INSERT INTO words SELECT page FROM clicks WHERE (DATE '2025-06-15', TIME '12:00:00') OVERLAPS (DATE '2025-06-15', INTERVAL '1' HOUR);
+-- case: a time to the day
+INSERT INTO words SELECT CAST(FLOOR(TIME '12:44:31' TO DAY) AS STRING) FROM clicks;
+-- case: maps of two types
+INSERT INTO words SELECT MAP_UNION(MAP['a', page], MAP['a', n])['a'] FROM clicks;
+-- case: the entries of an array
+INSERT INTO words SELECT MAP_ENTRIES(ARRAY[page])[1].`value` FROM clicks;
 -- case: a slip in a name
 INSERT INTO words SELECT REGEXP_SUBSTRING(page, 'a') FROM clicks;
 -- case: a slip in the script's own function

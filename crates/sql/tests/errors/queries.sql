@@ -20,7 +20,7 @@ INSERT INTO words SELECT UPER(page), ts FROM clicks;
 -- case: the clock where rows only are looked at
 INSERT INTO words SELECT page, COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, page, NOW();
 -- case: a function for later
-INSERT INTO words SELECT MAP_ENTRIES(tags), ts FROM clicks;
+INSERT INTO words SELECT OBJECT_OF(tags), ts FROM clicks;
 -- case: too few arguments
 INSERT INTO words SELECT SPLIT_INDEX(page, '/'), ts FROM clicks;
 -- case: an argument of a wrong type
@@ -73,8 +73,6 @@ INSERT INTO words SELECT page, ts FROM clicks LIMIT 10;
 INSERT INTO words SELECT DISTINCT page, ts FROM clicks;
 -- case: subquery in an expression
 INSERT INTO words SELECT page, ts FROM clicks WHERE ts = 1 OR page IN (SELECT page FROM clicks);
--- case: like escape
-INSERT INTO words SELECT page, ts FROM clicks WHERE page LIKE 'a!%' ESCAPE '!';
 -- case: unnest of an unknown column
 INSERT INTO words SELECT tag, ts FROM clicks CROSS JOIN UNNEST(labels) AS t (tag);
 -- case: unnest of a string

@@ -95,6 +95,10 @@ fn more_regular_expressions() {
     check("SIMILAR_TO('a.c', 'a.c')", "TRUE");
     check("SIMILAR_TO('abc', 'a.c')", "FALSE");
     check("SIMILAR_TO(NULL, 'a')", "NULL");
+    check("SIMILAR_TO('100%', '[0-9]+!%', '!')", "TRUE");
+    check("SIMILAR_TO('100x', '[0-9]+!%', '!')", "FALSE");
+    check("LIKE_PATTERN('a!%b\\c%', '!')", "a\\%b\\\\c%");
+    check("LIKE_PATTERN(NULL, '!')", "NULL");
 }
 
 #[test]

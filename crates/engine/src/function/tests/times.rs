@@ -191,3 +191,83 @@ fn adding_and_differences() {
     diff("YEAR", "2024-02-29", "2025-02-28", "1");
     diff("SECOND", "1900-01-01", "9999-01-01", "NULL");
 }
+
+#[test]
+fn time_zones() {
+    check(
+        "CONVERT_TZ('1970-01-01 00:00:00', 'UTC', 'America/Los_Angeles')",
+        "1969-12-31 16:00:00",
+    );
+    check(
+        "CONVERT_TZ('2025-06-15 12:00:00', 'PST', 'GMT+05:30')",
+        "2025-06-16 00:30:00",
+    );
+    check(
+        "CONVERT_TZ('2025-06-15 12:00:00.75', 'GMT-8', 'GMT-0800')",
+        "2025-06-15 12:00:00",
+    );
+    // Clocks in Berlin went from 2:00 to 3:00 on 2025-03-30, and from 3:00 to 2:00 on 2025-10-26.
+    check(
+        "CONVERT_TZ('2025-03-30 02:30:00', 'Europe/Berlin', 'UTC')",
+        "2025-03-30 01:30:00",
+    );
+    check(
+        "CONVERT_TZ('2025-10-26 02:30:00', 'Europe/Berlin', 'UTC')",
+        "2025-10-26 01:30:00",
+    );
+    check("CONVERT_TZ('2025-06-15', 'UTC', 'UTC')", "NULL");
+    check("CONVERT_TZ('x', 'UTC', 'UTC')", "NULL");
+    check("CONVERT_TZ(NULL, 'UTC', 'UTC')", "NULL");
+    check("CONVERT_TZ('2025-06-15 12:00:00', NULL, 'UTC')", "NULL");
+    check(
+        "TEXT_TO_TIMESTAMP_LTZ('2023-01-01 00:00:00')",
+        "2023-01-01 00:00:00.000",
+    );
+    check(
+        "TEXT_TO_TIMESTAMP_LTZ('01/01/2023 00:00', 'dd/MM/yyyy HH:mm')",
+        "2023-01-01 00:00:00.000",
+    );
+    check(
+        "TEXT_TO_TIMESTAMP_LTZ('2023-01-01 00:00:00', 'yyyy-MM-dd HH:mm:ss', 'Asia/Shanghai')",
+        "2022-12-31 16:00:00.000",
+    );
+    check(
+        "TEXT_TO_TIMESTAMP_LTZ('2025-10-26 02:30:00', 'yyyy-MM-dd HH:mm:ss', 'Europe/Berlin')",
+        "2025-10-26 00:30:00.000",
+    );
+    check("TEXT_TO_TIMESTAMP_LTZ('x')", "NULL");
+}
+
+#[test]
+fn spans_of_time() {
+    let spans = |first: &str, second: &str, expected: &str| {
+        check(&format!("OVERLAPS({first}, {second})"), expected);
+    };
+    spans(
+        "TIME '09:00:00', TIME '10:00:00'",
+        "TIME '10:15:00', TIME '13:15:00'",
+        "FALSE",
+    );
+    spans(
+        "TIME '10:00:00', TIME '09:00:00'",
+        "TIME '10:00:00', TIME '11:00:00'",
+        "TRUE",
+    );
+    spans(
+        "TIMESTAMP '2025-06-15 12:00:00', TIMESTAMP '2025-06-16 12:00:00'",
+        "DATE '2025-06-16', DATE '2025-06-17'",
+        "TRUE",
+    );
+    spans(
+        "DATE '2025-06-15', DATE '2025-06-15'",
+        "DATE '2025-06-16', DATE '2025-06-17'",
+        "FALSE",
+    );
+}
+
+#[test]
+fn times_of_day_are_rounded() {
+    check("FLOOR_TO(TIME '12:44:31', 'MINUTE')", "12:44:00");
+    check("CEIL_TO(TIME '12:44:31', 'MINUTE')", "12:45:00");
+    check("CEIL_TO(TIME '23:44:31', 'HOUR')", "00:00:00");
+}
