@@ -10,10 +10,11 @@ CREATE TABLE clicks (
 ) WITH ('connector' = 'filesystem', 'path' = '${INPUT}', 'format' = 'json');
 
 CREATE TABLE visits (
-  window_start TIMESTAMP(3), window_end TIMESTAMP(3), user_id STRING, `views` BIGINT
+  window_start TIMESTAMP(3), window_end TIMESTAMP(3), user_id STRING,
+  `views` BIGINT, first_ts BIGINT, last_ts BIGINT
 ) WITH ('connector' = 'blackhole');
 
 INSERT INTO visits
-SELECT window_start, window_end, user_id, COUNT(*)
-FROM TABLE(SESSION(TABLE clicks PARTITION BY user_id, DESCRIPTOR(event_time), INTERVAL '5' MINUTES))
+SELECT window_start, window_end, user_id, COUNT(*), MIN(ts), MAX(ts)
+FROM TABLE(SESSION(TABLE clicks PARTITION BY user_id, DESCRIPTOR(event_time), INTERVAL '30' MINUTES))
 GROUP BY window_start, window_end, user_id;

@@ -1,4 +1,4 @@
-//! State segments: Arrow IPC files (zstd) that any Arrow tool reads. Columns: `shard` (UInt32), then
+//! State segments: Arrow IPC files (LZ4) that any Arrow tool reads. Columns: `shard` (UInt32), then
 //! those of the operator's state (see [`StateBatch`](crate::operator::StateBatch)), of one part. How
 //! rows of newer segments replace those of older ones is the operator's affair.
 
@@ -22,13 +22,15 @@ pub struct StateRows {
 }
 
 /// The bytes of a segment. At least one batch.
-pub fn encode(states: &[StateRows]) -> Result<Vec<u8>> {
+// PERF: LZ4, as most segments are read never again; each batch is let go of once it is written.
+pub fn encode(states: Vec<StateRows>) -> Result<Vec<u8>> {
     let first = states.first();
     let first = first.ok_or_else(|| Error::bug("a segment has rows"))?;
     let mut fields = vec![Arc::new(Field::new("shard", DataType::UInt32, false))];
     fields.extend(first.rows.schema().fields().iter().cloned());
     let schema = Arc::new(Schema::new(fields));
-    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD))?;
+    let options =
+        IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
     let mut writer = FileWriter::try_new_with_options(Vec::new(), &schema, options)?;
     for state in states {
         let shard = UInt32Array::from_value(state.shard.0, state.rows.num_rows());

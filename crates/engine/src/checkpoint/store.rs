@@ -141,8 +141,11 @@ impl CheckpointStore {
     pub fn write_segment(
         &self,
         (epoch, level, (node, part)): (Epoch, u32, (NodeId, u32)),
-        states: &[StateRows],
+        states: Vec<StateRows>,
     ) -> Result<SegmentRef> {
+        let needed_until = segment::needed_until(&states);
+        let rows = states.iter().map(|state| state.rows.num_rows() as u64);
+        let rows = rows.sum();
         let bytes = segment::encode(states)?;
         // CRASH: a leftover of an attempt that died before its manifest must not be taken for
         // this one, so every attempt has names of its own.
@@ -158,11 +161,8 @@ impl CheckpointStore {
             file,
             bytes: bytes.len() as u64,
             crc32: crc32fast::hash(&bytes),
-            rows: states
-                .iter()
-                .map(|state| state.rows.num_rows() as u64)
-                .sum(),
-            needed_until: segment::needed_until(states),
+            rows,
+            needed_until,
             level,
         })
     }

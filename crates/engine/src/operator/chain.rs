@@ -1,5 +1,8 @@
 //! The operators of a plan on one shard, as a forest that batches are pushed through.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
@@ -7,7 +10,6 @@ use millstream_core::plan::{Node, NodeInput, Operator, Plan, WindowSpec};
 use millstream_core::{
     Epoch, Error, NodeId, Result, SinkId, TableId, TimeDomain, Watermark, types,
 };
-use std::sync::Arc;
 
 use super::batch::Batch;
 use super::checker::Checker;
@@ -297,14 +299,17 @@ impl Chain {
         done
     }
 
-    /// Third step: what changed since the last barrier.
-    pub fn changes(&mut self, epoch: Epoch) -> Result<Vec<Exchange>> {
+    /// Third step: what changed since the last barrier; of the nodes in `whole`, all that there is.
+    pub fn changes(&mut self, epoch: Epoch, whole: &BTreeSet<NodeId>) -> Result<Vec<Exchange>> {
         let mut changes = vec![];
         for node in &mut self.nodes {
             for checker in &mut node.checkers {
                 checker.on_barrier(epoch)?;
             }
             if let Kind::Stateful(operator) = &mut node.kind {
+                if whole.contains(&node.id) {
+                    operator.forget_checkpoints();
+                }
                 let states = operator.changes()?;
                 if !states.is_empty() {
                     changes.push(Exchange {
@@ -325,11 +330,11 @@ impl Chain {
         }
     }
 
-    /// Tells every operator with state how many shards there are.
-    pub fn set_shards(&mut self, shards: usize) -> Result<()> {
+    /// Tells every operator with state which shard this is, of how many.
+    pub fn set_shards(&mut self, shard: usize, shards: usize) -> Result<()> {
         for node in &mut self.nodes {
             if let Kind::Stateful(operator) = &mut node.kind {
-                operator.set_shards(shards)?;
+                operator.set_shards(shard, shards)?;
             }
         }
         Ok(())

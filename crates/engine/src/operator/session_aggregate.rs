@@ -1,14 +1,16 @@
 //! Grouped aggregation per session (see [`session`](crate::window::session)), in two phases.
 //!
-//! With several shards, rows make parts of sessions where they are read; at a barrier the parts go to the
-//! shard that owns their key, which puts them together and puts out what is complete. With one shard the
-//! rows go straight to the owner's sessions, and nothing is copied. What makes rows late stays with the
-//! shard that reads their split.
+//! Rows whose key another shard owns make parts of sessions where they are read; at a barrier the parts go
+//! to the owner, which puts them together and puts out what is complete. Rows of a shard's own keys go
+//! straight to its sessions, and nothing is copied. What makes rows late stays with the shard that reads
+//! their split.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMillisecondArray};
-use arrow::compute::cast;
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMillisecondArray,
+};
+use arrow::compute::{cast, filter_record_batch, not};
 use arrow::datatypes::{Schema, SchemaRef};
 use millstream_core::plan::{AggregateCall, WindowAggregate};
 use millstream_core::{Error, EventTime, Result, Watermark, types};
@@ -19,20 +21,30 @@ use super::stateful::{Absorb, Barrier, ByShard, StateBatch, Stateful};
 use super::window_aggregate::grouping_id;
 use crate::state::Input;
 use crate::window::assigner::to_millis;
+use crate::window::session::keys::{hash_of, owner_of};
+use crate::window::session::shape::LANE_KEYS;
 use crate::window::session::store::{Part, SessionRows};
-use crate::window::session::{SessionShape, SessionStore};
+use crate::window::session::{SessionShape, SessionStore, Span};
 
 /// See the module.
 pub struct SessionAggregateOperator {
     plan: WindowAggregate,
     query: Arc<str>,
-    /// The sessions of the keys that this shard owns. With one shard, rows come in here.
+    /// What this shard knows of the keys that it owns.
     owned: SessionStore,
-    /// What this shard has read since the last barrier, if there are others.
-    read: Option<SessionStore>,
+    /// The same of the keys of other shards, if there are any: sessions since the last barrier.
+    others: Option<Others>,
     shape: Arc<SessionShape>,
     fired: Watermark,
     schema: SchemaRef,
+}
+
+/// What a shard knows of keys that are not its own.
+struct Others {
+    store: SessionStore,
+    /// Which shard this is, of how many.
+    shard: usize,
+    shards: usize,
 }
 
 /// Most sessions of a batch of results.
@@ -46,15 +58,11 @@ impl SessionAggregateOperator {
             plan: plan.clone(),
             query: Arc::from(plan.query.as_str()),
             owned: SessionStore::new(shape.clone())?,
-            read: None,
+            others: None,
             shape,
             fired: Watermark::MIN,
             schema,
         })
-    }
-
-    fn reading(&mut self) -> &mut SessionStore {
-        self.read.as_mut().unwrap_or(&mut self.owned)
     }
 
     fn inputs<'a>(&self, rows: &'a RecordBatch, order: Option<&'a ArrayRef>) -> Vec<Input<'a>> {
@@ -99,10 +107,14 @@ impl SessionAggregateOperator {
 }
 
 impl Stateful for SessionAggregateOperator {
-    fn set_shards(&mut self, shards: usize) -> Result<()> {
-        self.read = match shards {
+    fn set_shards(&mut self, shard: usize, shards: usize) -> Result<()> {
+        self.others = match shards {
             0 | 1 => None,
-            _ => Some(SessionStore::new(self.shape.clone())?),
+            _ => Some(Others {
+                store: SessionStore::new(self.shape.clone())?,
+                shard,
+                shards,
+            }),
         };
         Ok(())
     }
@@ -116,50 +128,71 @@ impl Stateful for SessionAggregateOperator {
         let ordered = self.plan.aggregates.iter().any(is_ordered);
         let order = ordered.then(|| batch.order_keys(times.values()));
         let inputs = self.inputs(&batch.rows, order.as_ref());
-        let (fired, query) = (self.fired, self.query.clone());
-        let Some(origin) = &batch.origin else {
+        let encoded = self.shape.encode_sessions(&keys, times.len())?;
+        let hashes: Vec<u64> = (0..times.len())
+            .map(|row| hash_of(encoded.get(row)))
+            .collect();
+        let fired = self.fired;
+        let split = batch.origin.as_ref().map(|origin| {
+            let name = format!("{}/{}", origin.source.source, origin.source.split);
+            let watermark = |row: usize| {
+                let before = origin
+                    .source
+                    .watermark_before(origin.source_row(row) as usize);
+                before.advanced_to(fired)
+            };
+            (name, watermark)
+        });
+        let split = split
+            .as_ref()
+            .map(|(name, watermark)| (name.as_str(), watermark as &_));
+        let mut too_late: Vec<(usize, Span, Watermark)> = vec![];
+        let mut on_late = |row, span, watermark| too_late.push((row, span, watermark));
+        let chosen = chosen(&hashes, self.others.as_ref());
+        let stores = [
+            Some(&mut self.owned),
+            self.others.as_mut().map(|others| &mut others.store),
+        ];
+        for (store, chosen) in stores.into_iter().zip(&chosen) {
+            let Some(store) = store.filter(|_| !chosen.is_empty()) else {
+                continue;
+            };
             let rows = SessionRows {
                 times: times.values(),
                 keys: &keys,
-                split: None,
+                sessions: (&encoded, &hashes),
+                chosen,
+                split,
             };
-            return self.reading().update(&rows, &inputs, &mut |_, _, _| {});
-        };
-        let split = format!("{}/{}", origin.source.source, origin.source.split);
-        let watermark = |row: usize| {
-            let before = origin
-                .source
-                .watermark_before(origin.source_row(row) as usize);
-            before.advanced_to(fired)
-        };
-        let rows = SessionRows {
-            times: times.values(),
-            keys: &keys,
-            split: Some((&split, &watermark)),
-        };
-        self.reading()
-            .update(&rows, &inputs, &mut |row, span, watermark| {
+            store.update(&rows, &inputs, &mut on_late)?;
+        }
+        // Those of other shards' keys came after the rest.
+        too_late.sort_by_key(|(row, ..)| *row);
+        if let Some(origin) = &batch.origin {
+            for (row, span, watermark) in too_late {
                 late.push(LateRow {
                     row: origin.source_row(row),
-                    query: query.clone(),
+                    query: self.query.clone(),
                     window_start: EventTime(span.start),
                     window_end: EventTime(span.end),
                     watermark,
                 });
-            })
+            }
+        }
+        Ok(())
     }
 
     /// The parts of sessions that were read here, for the shards that own their keys.
     fn close(&mut self, barrier: Barrier) -> Result<ByShard> {
         self.fired = self.fired.advanced_to(barrier.watermark);
-        let Some(read) = &mut self.read else {
+        let Some(others) = &mut self.others else {
             return match barrier.shards {
                 0 | 1 => Ok(vec![]),
                 shards => Err(Error::bug(format!("{shards} shards, expected one"))),
             };
         };
-        let parts = read.give_away(barrier.shards)?;
-        read.tidy(self.fired)?;
+        let parts = others.store.give_away(barrier.shards)?;
+        others.store.tidy(self.fired)?;
         Ok(parts.into_iter().map(batches).collect())
     }
 
@@ -180,18 +213,23 @@ impl Stateful for SessionAggregateOperator {
 
     fn changes(&mut self) -> Result<Vec<StateBatch>> {
         let mut changes = self.owned.changes()?;
-        if let Some(read) = &mut self.read {
-            changes.extend(read.changes()?);
+        if let Some(others) = &mut self.others {
+            changes.extend(others.store.changes()?);
         }
         Ok(batches(changes))
     }
 
     fn absorb(&mut self, state: &StateBatch, how: Absorb) -> Result<()> {
         let restore = how == Absorb::Restore;
-        match part_of(state.part) {
-            Part::Lanes => self.reading().absorb(Part::Lanes, &state.rows, restore),
-            part => self.owned.absorb(part, &state.rows, restore),
-        }
+        let part = part_of(state.part);
+        let Some(others) = self.others.as_mut().filter(|_| part == Part::Lanes) else {
+            return self.owned.absorb(part, &state.rows, restore);
+        };
+        let own = others.owned(&self.shape, &state.rows)?;
+        let of_others = filter_record_batch(&state.rows, &not(&own)?)?;
+        others.store.absorb(part, &of_others, restore)?;
+        let own = filter_record_batch(&state.rows, &own)?;
+        self.owned.absorb(part, &own, restore)
     }
 
     /// Sessions go to the owner of their key. Nobody knows here who reads which split from now on, so
@@ -212,25 +250,51 @@ impl Stateful for SessionAggregateOperator {
 
     fn drop_fired(&mut self) {
         self.owned.drop_fired(self.fired);
-        if let Some(read) = &mut self.read {
-            read.drop_fired(self.fired);
+        if let Some(others) = &mut self.others {
+            others.store.drop_fired(self.fired);
         }
     }
 
     fn forget_checkpoints(&mut self) {
         self.owned.forget_checkpoints();
-        if let Some(read) = &mut self.read {
-            read.forget_checkpoints();
+        if let Some(others) = &mut self.others {
+            others.store.forget_checkpoints();
         }
     }
 
     fn groups(&self) -> usize {
-        self.owned.groups() + self.read.as_ref().map_or(0, SessionStore::groups)
+        let others = self.others.as_ref();
+        self.owned.groups() + others.map_or(0, |others| others.store.groups())
     }
 
     fn size(&self) -> usize {
-        self.owned.size() + self.read.as_ref().map_or(0, SessionStore::size)
+        let others = self.others.as_ref();
+        self.owned.size() + others.map_or(0, |others| others.store.size())
     }
+}
+
+impl Others {
+    fn is_own(&self, hash: u64) -> bool {
+        owner_of(hash, self.shards) == self.shard
+    }
+
+    /// Which lanes are of keys that this shard owns.
+    fn owned(&self, shape: &SessionShape, lanes: &RecordBatch) -> Result<BooleanArray> {
+        let rows = lanes.num_rows();
+        let keys = shape.encode_lanes(&lanes.columns()[LANE_KEYS..], rows)?;
+        let own = (0..rows).map(|row| self.is_own(hash_of(keys.get(row))));
+        Ok(own.collect::<Vec<bool>>().into())
+    }
+}
+
+/// The rows of a shard's own keys, and the others.
+fn chosen(hashes: &[u64], others: Option<&Others>) -> [Vec<u32>; 2] {
+    let rows = 0..u32::try_from(hashes.len()).expect("batches have fewer than 2^32 rows");
+    let Some(others) = others else {
+        return [rows.collect(), vec![]];
+    };
+    let (own, of_others) = rows.partition(|row| others.is_own(hashes[*row as usize]));
+    [own, of_others]
 }
 
 fn batches(states: Vec<(Part, RecordBatch)>) -> Vec<StateBatch> {

@@ -68,9 +68,9 @@ pub fn collected(fire: impl FnOnce(&mut Emit<'_>) -> Result<()>) -> Result<Vec<R
 
 /// See the module.
 pub trait Stateful: Send {
-    /// Says how many shards there are, before anything else. Not said of an operator that only carries
-    /// state over.
-    fn set_shards(&mut self, _shards: usize) -> Result<()> {
+    /// Says which shard this is and how many there are, before anything else. Not said of an operator
+    /// that only carries state over.
+    fn set_shards(&mut self, _shard: usize, _shards: usize) -> Result<()> {
         Ok(())
     }
 

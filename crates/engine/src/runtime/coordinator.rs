@@ -21,7 +21,7 @@ use super::progress::{
 use super::recovery::{Recovered, open_splits};
 use super::shard::{EpochOutput, Request, Shard, ShardSplit, SplitReport};
 use super::tables::Tables;
-use crate::checkpoint::compaction::{compact, drop_expired};
+use crate::checkpoint::compaction::{WHOLE, compact, drop_expired, outgrown};
 use crate::checkpoint::{
     CheckpointStore, Manifest, SegmentRef, SinkProgress, SourceProgress, StateRows,
 };
@@ -125,10 +125,11 @@ impl<P: ShardPool> Coordinator<P> {
             return Ok(false);
         }
         self.fire(&at)?;
-        let outputs = pool::finish(&mut self.pool, epoch)?;
+        let whole = self.written_whole(&at);
+        let outputs = pool::finish(&mut self.pool, (epoch, &whole))?;
         let standing = self.config.env.monotonic().saturating_sub(started);
         let nodes: Vec<_> = outputs.iter().map(|output| output.nodes.clone()).collect();
-        let manifest = self.stage((epoch, &at), sources, outputs)?;
+        let manifest = self.stage((epoch, &at, &whole), sources, outputs)?;
         self.protocol.staged()?;
         self.store.write_manifest(&manifest)?;
         self.protocol.durable()?;
@@ -196,7 +197,7 @@ impl<P: ShardPool> Coordinator<P> {
     /// Makes everything that the epoch consists of durable; the manifest that will decide it.
     fn stage(
         &mut self,
-        (epoch, at): (Epoch, &Moment),
+        (epoch, at, whole): (Epoch, &Moment, &BTreeSet<NodeId>),
         mut sources: BTreeMap<String, SourceProgress>,
         outputs: Vec<EpochOutput>,
     ) -> Result<Manifest> {
@@ -229,7 +230,7 @@ impl<P: ShardPool> Coordinator<P> {
                 }
             }
         }
-        let segments = self.segments((epoch, at), &states)?;
+        let segments = self.segments((epoch, at, whole), states)?;
         let finished = !sources.is_empty() && sources.values().all(|s| s.fired == Watermark::MAX);
         Ok(Manifest {
             epoch,
@@ -244,20 +245,30 @@ impl<P: ShardPool> Coordinator<P> {
         })
     }
 
+    /// The nodes of which the epoch takes all state instead of what changed, in the place of their older
+    /// segments.
+    fn written_whole(&self, at: &Moment) -> BTreeSet<NodeId> {
+        if self.rewrite_state {
+            return self.config.plan.nodes.iter().map(|node| node.id).collect();
+        }
+        let mut segments = self.manifest.segments.clone();
+        drop_expired(&mut segments, &|node| at.nodes[node.index()]);
+        outgrown(&segments)
+    }
+
     fn segments(
         &self,
-        (epoch, at): (Epoch, &Moment),
-        states: &ChangedState,
+        (epoch, at, whole): (Epoch, &Moment, &BTreeSet<NodeId>),
+        states: ChangedState,
     ) -> Result<Vec<SegmentRef>> {
-        let mut segments = match self.rewrite_state {
-            true => vec![],
-            false => self.manifest.segments.clone(),
-        };
+        let mut segments = self.manifest.segments.clone();
+        segments.retain(|segment| !whole.contains(&segment.node));
         let plan = &self.config.plan;
         let fired = |node: NodeId| at.nodes[node.index()];
         drop_expired(&mut segments, &fired);
         for (place, states) in states {
-            segments.push(self.store.write_segment((epoch, 0, *place), states)?);
+            let level = if whole.contains(&place.0) { WHOLE } else { 0 };
+            segments.push(self.store.write_segment((epoch, level, place), states)?);
         }
         let open = |node: NodeId| {
             let node = &plan.nodes[node.index()];

@@ -1,6 +1,8 @@
 //! The shards of a job, as the coordinator sees them: one call, one answer from each.
 
-use millstream_core::{Error, Result};
+use std::collections::BTreeSet;
+
+use millstream_core::{Epoch, Error, NodeId, Result};
 
 use super::shard::{EpochOutput, Progress, Reply, Request, Shard, SplitReport};
 use crate::operator::Exchange;
@@ -59,9 +61,13 @@ pub fn fire(pool: &mut dyn ShardPool, level: usize, routed: Vec<Vec<Exchange>>) 
     pool.call(requests).map(drop)
 }
 
-/// Ends the barrier; what each shard hands over.
-pub fn finish(pool: &mut dyn ShardPool, epoch: millstream_core::Epoch) -> Result<Vec<EpochOutput>> {
-    let requests = (0..pool.shards()).map(|_| Request::Finish(epoch)).collect();
+/// Ends the barrier; what each shard hands over: of the nodes in `whole` all state.
+pub fn finish(
+    pool: &mut dyn ShardPool,
+    (epoch, whole): (Epoch, &BTreeSet<NodeId>),
+) -> Result<Vec<EpochOutput>> {
+    let requests = (0..pool.shards()).map(|_| Request::Finish(epoch, whole.clone()));
+    let requests = requests.collect();
     let replies = pool.call(requests)?.into_iter();
     replies
         .map(|reply| match reply {

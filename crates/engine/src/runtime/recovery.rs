@@ -227,7 +227,7 @@ fn open_shards(
         let sources: Result<Vec<_>> = plan.sources.iter().map(|s| head(config, s)).collect();
         let late: Result<Vec<_>> = plan.sources.iter().map(|s| late_table(config, s)).collect();
         let mut chain = Chain::new(plan)?;
-        chain.set_shards(config.shards())?;
+        chain.set_shards(index, config.shards())?;
         chain.set_chance(config.env.random());
         shards.push(Shard {
             index,

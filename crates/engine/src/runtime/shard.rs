@@ -1,13 +1,14 @@
 //! One shard: some splits, a chain of operators, a writer for each sink. No threads, no clock of its
 //! own: somebody calls [`Shard::poll`] and hands it requests.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_core::env::Env;
 use millstream_core::plan::{NodeInput, Plan};
 use millstream_core::sink::{Prepared, SinkWriter};
 use millstream_core::source::{Read, ReadLimit, SplitReader};
-use millstream_core::{Epoch, Offset, Result, SinkId, SourceId, SplitId, Watermark};
+use millstream_core::{Epoch, NodeId, Offset, Result, SinkId, SourceId, SplitId, Watermark};
 
 use super::alignment::Alignment;
 use super::clock::ProcessingClock;
@@ -112,8 +113,8 @@ pub enum Request {
     Close(usize, Moment),
     /// Merge and fire them (see [`Chain::fire`]).
     Fire(usize, Vec<Exchange>),
-    /// Hand over the epoch, then read on.
-    Finish(Epoch),
+    /// Hand over the epoch, of these nodes with all their state, then read on.
+    Finish(Epoch, BTreeSet<NodeId>),
     /// Nothing has changed: read on.
     Resume,
 }
@@ -315,7 +316,9 @@ impl Shard {
                 self.chain.fire(level, &exchanges, &mut output)?;
                 Ok(Reply::Done)
             }
-            Request::Finish(epoch) => Ok(Reply::Output(Box::new(self.finish(epoch)?))),
+            Request::Finish(epoch, whole) => {
+                Ok(Reply::Output(Box::new(self.finish(epoch, &whole)?)))
+            }
             Request::Resume => Ok(Reply::Done),
         }
     }
@@ -336,14 +339,14 @@ impl Shard {
             .collect()
     }
 
-    fn finish(&mut self, epoch: Epoch) -> Result<EpochOutput> {
+    fn finish(&mut self, epoch: Epoch, whole: &BTreeSet<NodeId>) -> Result<EpochOutput> {
         let mut prepared = vec![];
         for (writer, sink) in self.writers.iter_mut().zip(&self.plan.sinks) {
             if let Some(staged) = writer.prepare(epoch)? {
                 prepared.push((sink.id, staged));
             }
         }
-        let changes = self.chain.changes(epoch)?;
+        let changes = self.chain.changes(epoch, whole)?;
         self.measure();
         Ok(EpochOutput {
             counters: self.counters.iter_mut().map(std::mem::take).collect(),

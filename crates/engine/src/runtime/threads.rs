@@ -132,7 +132,7 @@ impl Loop {
         loop {
             match request {
                 Request::Barrier => standing = true,
-                Request::Finish(_) | Request::Resume => standing = false,
+                Request::Finish(..) | Request::Resume => standing = false,
                 Request::Add(_) => self.ended = false,
                 Request::Close(..) | Request::Fire(..) | Request::Tables(_) => {}
             }

@@ -70,7 +70,12 @@ pub fn is_comparable(data_type: &DataType) -> bool {
 
 /// The shard, of `shards`, that owns a key: the same in every process.
 pub fn owner(key: &[u8], shards: usize) -> usize {
+    owner_of(xxh3_64(key), shards)
+}
+
+/// The same, given the key's hash by XXH3.
+pub fn owner_of(hash: u64, shards: usize) -> usize {
     // The upper bits: the lower ones pick the slot in hash tables.
-    let owner = ((xxh3_64(key) >> 32) * shards as u64) >> 32;
+    let owner = ((hash >> 32) * shards as u64) >> 32;
     usize::try_from(owner).expect("below the number of shards")
 }

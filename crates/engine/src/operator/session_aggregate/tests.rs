@@ -84,11 +84,11 @@ fn node(case: Case) -> (millstream_core::plan::Node, SchemaRef) {
     (node, Arc::new(input))
 }
 
-fn open(case: Case, shards: Option<usize>) -> Box<dyn Stateful> {
+fn open(case: Case, shards: Option<(usize, usize)>) -> Box<dyn Stateful> {
     let (node, input) = node(case);
     let mut operator = stateful::open(&node, &[input]).unwrap();
-    if let Some(shards) = shards {
-        operator.set_shards(shards).unwrap();
+    if let Some((shard, shards)) = shards {
+        operator.set_shards(shard, shards).unwrap();
     }
     operator
 }
@@ -130,7 +130,9 @@ impl World {
     fn new(case: Case, shards: usize) -> Self {
         Self {
             case,
-            shards: (0..shards).map(|_| open(case, Some(shards))).collect(),
+            shards: (0..shards)
+                .map(|shard| open(case, Some((shard, shards))))
+                .collect(),
             fired: Watermark::MIN,
             segments: vec![],
             results: vec![],
@@ -194,7 +196,9 @@ impl World {
     /// Starts again from the checkpoint, with so many shards.
     fn restart(&mut self, shards: usize) {
         let before = self.shards.len();
-        self.shards = (0..shards).map(|_| open(self.case, Some(shards))).collect();
+        self.shards = (0..shards)
+            .map(|shard| open(self.case, Some((shard, shards))))
+            .collect();
         self.shards.iter_mut().for_each(|s| s.set_fired(self.fired));
         if shards == before {
             for (shard, state) in &self.segments {

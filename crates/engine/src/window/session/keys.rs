@@ -2,12 +2,15 @@
 //!
 //! PERF: short keys lie in the entry itself, so a look-up follows one pointer and allocates nothing.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Found;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{NONE, index};
 use crate::state::row_codec::owner;
+pub use crate::state::row_codec::owner_of;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -15,6 +18,8 @@ pub struct KeyTable {
     index: HashTable<u32>,
     entries: Vec<Entry>,
     free: Vec<u32>,
+    /// Keys on which stragglers wait, and how many.
+    waiting: BTreeMap<u32, u32>,
     boxed_bytes: usize,
 }
 
@@ -25,14 +30,11 @@ pub struct Heads {
     pub sessions: u32,
     /// Of its lanes.
     pub lanes: u32,
-    /// Number of stragglers that wait.
-    pub waiting: u32,
 }
 
 const EMPTY: Heads = Heads {
     sessions: NONE,
     lanes: NONE,
-    waiting: 0,
 };
 
 #[derive(Debug)]
@@ -77,11 +79,11 @@ impl KeyBytes {
 }
 
 impl KeyTable {
-    /// The number of `key`, a new one if it has none.
-    pub fn intern(&mut self, key: &[u8]) -> u32 {
+    /// The number of `key`, a new one if it has none. `hash` is [`hash_of`] it.
+    pub fn intern(&mut self, hash: u64, key: &[u8]) -> u32 {
         let entries = &mut self.entries;
         let found = self.index.entry(
-            xxh3_64(key),
+            hash,
             |at| entries[*at as usize].key.as_slice() == key,
             |at| xxh3_64(entries[*at as usize].key.as_slice()),
         );
@@ -128,11 +130,31 @@ impl KeyTable {
         &mut self.entries[key as usize].heads
     }
 
+    /// Notes that so many stragglers wait on the key.
+    pub fn wait(&mut self, key: u32, stragglers: u32) {
+        *self.waiting.entry(key).or_default() += stragglers;
+    }
+
+    /// Notes that so many of them do not wait any more.
+    pub fn settle(&mut self, key: u32, stragglers: u32) {
+        if let Some(waiting) = self.waiting.get_mut(&key) {
+            *waiting -= stragglers;
+            if *waiting == 0 {
+                self.waiting.remove(&key);
+            }
+        }
+    }
+
+    /// Notes that nothing waits on any key.
+    pub fn settle_all(&mut self) {
+        self.waiting.clear();
+    }
+
     /// Forgets the key if nothing hangs on it.
     pub fn release(&mut self, key: u32) {
         let entry = &self.entries[key as usize];
         let heads = entry.heads;
-        if heads.sessions != NONE || heads.lanes != NONE || heads.waiting != 0 {
+        if heads.sessions != NONE || heads.lanes != NONE || self.waiting.contains_key(&key) {
             return;
         }
         let hash = xxh3_64(entry.key.as_slice());
@@ -159,8 +181,14 @@ impl KeyTable {
         self.index.allocation_size()
             + self.entries.capacity() * size_of::<Entry>()
             + self.free.capacity() * size_of::<u32>()
+            + self.waiting.len() * size_of::<[u32; 4]>()
             + self.boxed_bytes
     }
+}
+
+/// What [`KeyTable::intern`] finds a key by.
+pub fn hash_of(key: &[u8]) -> u64 {
+    xxh3_64(key)
 }
 
 #[cfg(test)]
@@ -170,18 +198,32 @@ mod tests {
     #[test]
     fn a_number_is_used_again_once_nothing_hangs_on_it() {
         let mut keys = KeyTable::default();
+        let intern = |keys: &mut KeyTable, key: &[u8]| keys.intern(hash_of(key), key);
         let long = [7; 40];
-        let (a, b) = (keys.intern(b"a"), keys.intern(&long));
-        assert_eq!((keys.intern(b"a"), keys.intern(&long)), (a, b));
+        let (a, b) = (intern(&mut keys, b"a"), intern(&mut keys, &long));
+        assert_eq!((intern(&mut keys, b"a"), intern(&mut keys, &long)), (a, b));
         assert_eq!(keys.bytes(b), long);
         keys.heads_mut(a).sessions = 3;
         keys.release(a);
         keys.release(b);
         keys.release(b);
         assert_eq!(keys.len(), 1);
-        assert_eq!(keys.intern(b"c"), b);
-        assert_eq!(keys.intern(b"a"), a);
+        assert_eq!(intern(&mut keys, b"c"), b);
+        assert_eq!(intern(&mut keys, b"a"), a);
         assert_eq!(keys.heads(b).sessions, NONE);
-        assert_eq!(keys.intern(&long), 2);
+        assert_eq!(intern(&mut keys, &long), 2);
+    }
+
+    #[test]
+    fn a_key_stays_while_stragglers_wait_on_it() {
+        let mut keys = KeyTable::default();
+        let key = keys.intern(hash_of(b"a"), b"a");
+        keys.wait(key, 2);
+        keys.settle(key, 1);
+        keys.release(key);
+        assert_eq!(keys.len(), 1);
+        keys.settle(key, 1);
+        keys.release(key);
+        assert_eq!(keys.len(), 0);
     }
 }

@@ -8,6 +8,7 @@ use millstream_core::Watermark;
 use super::keys::KeyTable;
 use super::wheel::Wheel;
 use super::{NONE, Span, index};
+use crate::state::dirty::DirtySet;
 
 /// See the module.
 #[derive(Debug)]
@@ -15,19 +16,19 @@ pub struct Lanes {
     lanes: Vec<Lane>,
     free: Vec<u32>,
     wheel: Wheel,
-    changed: Vec<u32>,
+    changed: DirtySet,
 }
 
+/// PERF: half a cache line.
 #[derive(Debug, Clone, Copy)]
 struct Lane {
     span: Span,
-    /// The bucket of the wheel that it is in.
-    due: i64,
+    /// The bucket of the wheel that it is in, short.
+    due: u32,
+    /// None if the lane is free.
     key: u32,
     next: u32,
     split: u32,
-    is_live: bool,
-    is_changed: bool,
 }
 
 /// Of which split and key.
@@ -46,7 +47,7 @@ impl Lanes {
             lanes: vec![],
             free: vec![],
             wheel: Wheel::new(gap_ms),
-            changed: vec![],
+            changed: DirtySet::default(),
         }
     }
 
@@ -127,7 +128,7 @@ impl Lanes {
         let lane = &mut self.lanes[at as usize];
         if lane.span != span {
             lane.span = span;
-            self.mark(at);
+            self.changed.mark(&[at]);
         }
     }
 
@@ -139,24 +140,16 @@ impl Lanes {
         let heads = keys.heads_mut(of.key);
         let lane = Lane {
             span,
-            due: self.wheel.push(span.end, at),
+            due: short(self.wheel.push(span.end, at)),
             key: of.key,
             next: std::mem::replace(&mut heads.lanes, at),
             split: of.split,
-            is_live: true,
-            is_changed: false,
         };
         match self.lanes.get_mut(at as usize) {
             Some(free) => *free = lane,
             None => self.lanes.push(lane),
         }
-        self.mark(at);
-    }
-
-    fn mark(&mut self, at: u32) {
-        if !std::mem::replace(&mut self.lanes[at as usize].is_changed, true) {
-            self.changed.push(at);
-        }
+        self.changed.mark(&[at]);
     }
 
     fn unlink(&mut self, keys: &mut KeyTable, previous: u32, at: u32) {
@@ -165,7 +158,7 @@ impl Lanes {
             NONE => keys.heads_mut(key).lanes = next,
             previous => self.lanes[previous as usize].next = next,
         }
-        self.lanes[at as usize].is_live = false;
+        self.lanes[at as usize].key = NONE;
         self.free.push(at);
     }
 
@@ -174,11 +167,11 @@ impl Lanes {
         for (bucket, lanes) in self.wheel.take(watermark) {
             for at in lanes {
                 let lane = self.lanes[at as usize];
-                if !lane.is_live || lane.due != bucket {
+                if lane.key == NONE || lane.due != short(bucket) {
                     continue;
                 }
                 if !lane.span.is_passed(watermark) {
-                    self.lanes[at as usize].due = self.wheel.push(lane.span.end, at);
+                    self.lanes[at as usize].due = short(self.wheel.push(lane.span.end, at));
                     continue;
                 }
                 let (mut previous, mut next) = (NONE, keys.heads(lane.key).lanes);
@@ -194,28 +187,21 @@ impl Lanes {
 
     /// What changed since the last call.
     pub fn take_changed(&mut self) -> Vec<(LaneKey, Span)> {
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.retain(|at| {
-            let lane = &mut self.lanes[*at as usize];
-            std::mem::take(&mut lane.is_changed) && lane.is_live
-        });
-        let spans = changed.iter().map(|at| {
-            let Lane {
-                key, split, span, ..
-            } = self.lanes[*at as usize];
-            (LaneKey { key, split }, span)
-        });
-        spans.collect()
+        let changed = self.changed.take();
+        let lanes = changed.iter().map(|at| self.lanes[*at as usize]);
+        let live = lanes.filter(|lane| lane.key != NONE);
+        live.map(|lane| {
+            let (key, split) = (lane.key, lane.split);
+            (LaneKey { key, split }, lane.span)
+        })
+        .collect()
     }
 
     /// Makes the next `take_changed` give everything, or nothing.
     pub fn mark_all(&mut self, changed: bool) {
-        self.changed.clear();
-        for (at, lane) in self.lanes.iter_mut().enumerate() {
-            lane.is_changed = changed && lane.is_live;
-            if lane.is_changed {
-                self.changed.push(index(at));
-            }
+        self.changed = DirtySet::default();
+        if changed {
+            self.changed.mark_all(self.lanes.len());
         }
     }
 
@@ -231,7 +217,14 @@ impl Lanes {
 
     /// Memory in bytes.
     pub fn size(&self) -> usize {
-        let indices = self.free.capacity() + self.changed.capacity();
-        self.lanes.capacity() * size_of::<Lane>() + indices * size_of::<u32>() + self.wheel.size()
+        self.lanes.capacity() * size_of::<Lane>()
+            + self.free.capacity() * size_of::<u32>()
+            + self.changed.size()
+            + self.wheel.size()
     }
+}
+
+/// The number of a bucket as lanes remember it: two of one number are 2^32 buckets apart.
+fn short(bucket: i64) -> u32 {
+    u32::try_from(bucket & i64::from(u32::MAX)).expect("masked to 32 bits")
 }

@@ -12,6 +12,7 @@ use super::groups::Groups;
 use super::keys::KeyTable;
 use super::wheel::Wheel;
 use super::{NONE, Span, index};
+use crate::state::dirty::DirtySet;
 
 /// See the module.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub struct Sessions {
     free: Vec<u32>,
     wheel: Wheel,
     waiting: BTreeMap<(Watermark, u32), Vec<u32>>,
-    changed: Vec<u32>,
+    changed: DirtySet,
 }
 
 /// A session, or a straggler that waits.
@@ -30,17 +31,21 @@ pub struct Sessions {
 pub struct Session {
     /// From its first row to the gap after its last.
     pub span: Span,
-    /// Of a straggler that waits: its moment, which is a watermark.
-    pub moment: Option<Watermark>,
-    /// Its key.
+    /// Its key; none if the slot is free.
     pub key: u32,
     /// What [`Groups`] knows it by.
     pub content: u32,
     next: u32,
-    /// The bucket of the wheel that it is in.
+    /// The bucket of the wheel that it is in; the moment of a straggler.
     due: i64,
-    is_live: bool,
-    is_changed: bool,
+    is_waiting: bool,
+}
+
+impl Session {
+    /// Of a straggler that waits: its moment, which is a watermark.
+    pub fn moment(&self) -> Option<Watermark> {
+        self.is_waiting.then_some(Watermark(self.due))
+    }
 }
 
 /// Where a span belongs in the chain of its key.
@@ -60,7 +65,7 @@ impl Sessions {
             free: vec![],
             wheel: Wheel::new(gap_ms),
             waiting: BTreeMap::new(),
-            changed: vec![],
+            changed: DirtySet::default(),
         }
     }
 
@@ -118,14 +123,15 @@ impl Sessions {
             let content = self.slots[first as usize].content;
             self.slots[first as usize].content = groups.merge(content, other.content);
             self.free(*at);
-            keys.heads_mut(key).waiting -= 1;
+            keys.settle(key, 1);
             false
         });
         let at = known.unwrap_or_else(|| {
             let at = self.make((key, span), groups.make());
-            self.slots[at as usize].moment = Some(moment);
+            self.slots[at as usize].is_waiting = true;
+            self.slots[at as usize].due = moment.0;
             waiting.push(at);
-            keys.heads_mut(key).waiting += 1;
+            keys.wait(key, 1);
             at
         });
         self.slots[at as usize].span = span;
@@ -181,13 +187,11 @@ impl Sessions {
         let at = self.free.pop().unwrap_or_else(|| index(self.slots.len()));
         let session = Session {
             span,
-            moment: None,
             key,
             content,
             next: NONE,
             due: 0,
-            is_live: true,
-            is_changed: false,
+            is_waiting: false,
         };
         match self.slots.get_mut(at as usize) {
             Some(free) => *free = session,
@@ -198,13 +202,15 @@ impl Sessions {
     }
 
     fn free(&mut self, at: u32) {
-        self.slots[at as usize].is_live = false;
+        self.slots[at as usize].key = NONE;
         self.free.push(at);
     }
 
     /// Puts a session into the chain of its key, after `previous`, and on the wheel.
     fn link(&mut self, keys: &mut KeyTable, previous: u32, at: u32) {
-        let Session { key, span, .. } = self.slots[at as usize];
+        let session = &mut self.slots[at as usize];
+        session.is_waiting = false;
+        let Session { key, span, .. } = *session;
         let next = match previous {
             NONE => &mut keys.heads_mut(key).sessions,
             previous => &mut self.slots[previous as usize].next,
@@ -229,9 +235,7 @@ impl Sessions {
     }
 
     fn mark(&mut self, at: u32) {
-        if !std::mem::replace(&mut self.slots[at as usize].is_changed, true) {
-            self.changed.push(at);
-        }
+        self.changed.mark(&[at]);
     }
 
     /// Lets the stragglers whose moment is before `watermark` join, in order: everything that comes
@@ -243,7 +247,7 @@ impl Sessions {
         };
         let due = std::mem::replace(&mut self.waiting, later);
         for ((moment, key), mut stragglers) in due {
-            keys.heads_mut(key).waiting -= index(stragglers.len());
+            keys.settle(key, index(stragglers.len()));
             // Of those of one moment, one may have come to its session only through another.
             while !stragglers.is_empty() {
                 let before = stragglers.len();
@@ -251,7 +255,6 @@ impl Sessions {
                 if stragglers.len() == before {
                     // Only rows that are on time come here, so each has a session that is open.
                     for at in stragglers.drain(..) {
-                        self.slots[at as usize].moment = None;
                         self.link(keys, NONE, at);
                     }
                 }
@@ -279,7 +282,6 @@ impl Sessions {
             }
             Spot::After(_) if span.is_passed(moment) => return false,
             Spot::After(previous) => {
-                self.slots[at as usize].moment = None;
                 self.mark(at);
                 self.link(keys, previous, at);
             }
@@ -312,10 +314,9 @@ impl Sessions {
         let mut fired = vec![];
         for (bucket, sessions) in self.wheel.take(watermark) {
             for at in sessions {
-                let Session {
-                    span, due, is_live, ..
-                } = self.slots[at as usize];
-                if !is_live || due != bucket {
+                let Session { span, due, .. } = self.slots[at as usize];
+                let session = &self.slots[at as usize];
+                if session.key == NONE || session.is_waiting || due != bucket {
                     continue;
                 }
                 if span.is_passed(watermark) {
@@ -353,7 +354,7 @@ impl Sessions {
             watermark => self.waiting.split_off(&(watermark, 0)),
         };
         for ((_, key), stragglers) in std::mem::replace(&mut self.waiting, later) {
-            keys.heads_mut(key).waiting -= index(stragglers.len());
+            keys.settle(key, index(stragglers.len()));
             for at in stragglers {
                 groups.release(self.slots[at as usize].content);
                 self.free(at);
@@ -387,7 +388,7 @@ impl Sessions {
         if let Some(of_moment) = of_moment {
             let waiting = self.waiting.entry(of_moment).or_default();
             waiting.retain(|at| !touched.contains(at));
-            keys.heads_mut(key).waiting -= index(touched.len());
+            keys.settle(key, index(touched.len()));
             for at in touched.drain(..) {
                 groups.release(self.slots[at as usize].content);
                 self.free(at);
@@ -395,9 +396,9 @@ impl Sessions {
             return self.wait(keys, (key, span, of_moment.0), groups);
         }
         // The key must not go with its last session.
-        keys.heads_mut(key).waiting += 1;
+        keys.wait(key, 1);
         self.drop(keys, &touched, groups);
-        keys.heads_mut(key).waiting -= 1;
+        keys.settle(key, 1);
         self.join(keys, (key, span), groups)
     }
 
@@ -411,51 +412,45 @@ impl Sessions {
     /// Everything, by number.
     pub fn all(&self) -> Vec<u32> {
         let live = self.slots.iter().enumerate();
-        live.filter(|(_, session)| session.is_live)
+        live.filter(|(_, session)| session.key != NONE)
             .map(|(at, _)| index(at))
             .collect()
     }
 
     /// What each session holds, to be renamed.
     pub fn contents_mut(&mut self) -> impl Iterator<Item = &mut u32> {
-        let live = self.slots.iter_mut().filter(|session| session.is_live);
+        let live = self.slots.iter_mut();
+        let live = live.filter(|session| session.key != NONE);
         live.map(|session| &mut session.content)
     }
 
     /// Forgets everything; what it held must be forgotten by the caller.
     pub fn clear(&mut self, keys: &mut KeyTable) {
+        keys.settle_all();
         for at in self.all() {
             let key = self.slots[at as usize].key;
-            let heads = keys.heads_mut(key);
-            heads.sessions = NONE;
-            heads.waiting = 0;
+            keys.heads_mut(key).sessions = NONE;
             keys.release(key);
         }
         self.slots.clear();
         self.free.clear();
         self.wheel.clear();
         self.waiting.clear();
-        self.changed.clear();
+        self.changed = DirtySet::default();
     }
 
     /// What changed since the last call and is still there.
     pub fn take_changed(&mut self) -> Vec<u32> {
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.retain(|at| {
-            let session = &mut self.slots[*at as usize];
-            std::mem::take(&mut session.is_changed) && session.is_live
-        });
+        let mut changed = self.changed.take();
+        changed.retain(|at| self.slots[*at as usize].key != NONE);
         changed
     }
 
     /// Makes the next `take_changed` give everything, or nothing.
     pub fn mark_all(&mut self, changed: bool) {
-        self.changed.clear();
-        for (at, session) in self.slots.iter_mut().enumerate() {
-            session.is_changed = changed && session.is_live;
-            if session.is_changed {
-                self.changed.push(index(at));
-            }
+        self.changed = DirtySet::default();
+        if changed {
+            self.changed.mark_all(self.slots.len());
         }
     }
 
@@ -471,9 +466,10 @@ impl Sessions {
 
     /// Memory in bytes.
     pub fn size(&self) -> usize {
-        let indices = self.free.capacity() + self.changed.capacity() + 8 * self.waiting.len();
+        let indices = self.free.capacity() + 8 * self.waiting.len();
         self.slots.capacity() * size_of::<Session>()
             + indices * size_of::<u32>()
+            + self.changed.size()
             + self.wheel.size()
     }
 }

@@ -11,6 +11,7 @@ use arrow::datatypes::{Int64Type, UInt32Type};
 use millstream_core::{Result, Watermark};
 
 use super::groups::Member;
+use super::keys::hash_of;
 use super::lanes::LaneKey;
 use super::shape::LANE_KEYS;
 use super::{Groups, KeyTable, Lanes, SessionShape, Sessions, Span, index};
@@ -44,6 +45,10 @@ pub struct SessionRows<'a> {
     pub times: &'a [i64],
     /// The columns of GROUP BY.
     pub keys: &'a [ArrayRef],
+    /// What their sessions are of, encoded, and the hash of each.
+    pub sessions: (&'a Keys, &'a [u64]),
+    /// Which of them to take, in order.
+    pub chosen: &'a [u32],
     /// The split that they came from, and its watermark before each; `None`: results of windows, of
     /// which none is late.
     pub split: Option<(&'a str, &'a dyn Fn(usize) -> Watermark)>,
@@ -93,16 +98,20 @@ impl SessionStore {
         inputs: &[Input<'_>],
         on_late: OnLate<'_>,
     ) -> Result<()> {
-        let count = rows.times.len();
-        let encoded = self.shape.encode_sessions(rows.keys, count)?;
-        let group_keys = self.group_keys(rows.keys, count)?;
+        let count = rows.chosen.len();
+        let (encoded, hashes) = rows.sessions;
+        let group_keys = self.group_keys(rows.keys, rows.times.len())?;
         let split = rows.split.map(|(name, at)| (self.split(name), at));
         let mut kept: Vec<u32> = Vec::with_capacity(count);
         let mut groups = vec![Vec::with_capacity(count); self.shape.sets()];
-        for (row, time) in rows.times.iter().enumerate() {
-            let key = self.keys.intern(encoded.get(row));
+        // PERF: look-ups one after the other, so that the processor waits for several at once.
+        let chosen = rows.chosen.iter().map(|row| *row as usize);
+        let intern = |row: usize| self.keys.intern(hashes[row], encoded.get(row));
+        let keys: Vec<u32> = chosen.clone().map(intern).collect();
+        for (row, key) in chosen.zip(keys.iter().copied()) {
+            let time = rows.times[row];
             let span = Span {
-                start: *time,
+                start: time,
                 end: time.saturating_add(self.shape.gap_ms()),
             };
             let watermark = split.map(|(split, watermark)| (split, watermark(row)));
@@ -110,13 +119,12 @@ impl SessionStore {
                 let of = LaneKey { key, split };
                 if !self.lanes.accept(&mut self.keys, of, (span, watermark)) {
                     on_late(row, span, watermark);
-                    self.keys.release(key);
                     continue;
                 }
             }
             let moment = watermark.map(|(_, watermark)| watermark);
             // A row ahead of the watermark finds nothing that is passed.
-            let moment = moment.filter(|moment| *time <= moment.0.saturating_add(1));
+            let moment = moment.filter(|moment| time <= moment.0.saturating_add(1));
             let content = self.place(key, span, moment);
             for (set, groups) in groups.iter_mut().enumerate() {
                 let key = group_keys.get(set).map_or(&[][..], |keys| keys.get(row));
@@ -124,7 +132,11 @@ impl SessionStore {
             }
             kept.push(index(row));
         }
-        let rows = (kept.len() < count).then_some(kept.as_slice());
+        if kept.len() < count {
+            // Nothing may hang on the keys of late rows.
+            keys.iter().for_each(|key| self.keys.release(*key));
+        }
+        let rows = (kept.len() < rows.times.len()).then_some(kept.as_slice());
         let inputs: Vec<Input<'_>> = inputs
             .iter()
             .map(|input| Input { rows, ..*input })
@@ -174,7 +186,8 @@ impl SessionStore {
         let sets = rows.column(4).as_primitive::<UInt32Type>().values();
         let mut groups = Vec::with_capacity(count);
         for (row, span) in spans.into_iter().enumerate() {
-            let key = self.keys.intern(encoded.get(row));
+            let key = encoded.get(row);
+            let key = self.keys.intern(hash_of(key), key);
             let moment = moments.is_valid(row).then(|| Watermark(moments.value(row)));
             let content = match restore {
                 false => self.place(key, span, moment),
@@ -202,7 +215,8 @@ impl SessionStore {
         let encoded = self.shape.encode_lanes(keys, rows.num_rows())?;
         for (row, span) in spans(rows).into_iter().enumerate() {
             let split = self.split(splits.value(row));
-            let key = self.keys.intern(encoded.get(row));
+            let key = encoded.get(row);
+            let key = self.keys.intern(hash_of(key), key);
             let of = LaneKey { key, split };
             self.lanes.put(&mut self.keys, of, span);
         }
@@ -267,7 +281,7 @@ impl SessionStore {
 
     /// Rows of state for these sessions and stragglers.
     fn states(&mut self, sessions: &[u32]) -> Result<Vec<(Part, RecordBatch)>> {
-        let is_session = |at: &u32| self.sessions.get(*at).moment.is_none();
+        let is_session = |at: &u32| self.sessions.get(*at).moment().is_none();
         let (settled, waiting): (Vec<u32>, Vec<u32>) =
             sessions.iter().copied().partition(is_session);
         let mut batches = vec![];
@@ -281,7 +295,7 @@ impl SessionStore {
 
     fn state_rows(&mut self, members: &[Member]) -> Result<RecordBatch> {
         let sessions = members.iter().map(|m| self.sessions.get(m.session));
-        let needed_until = sessions.clone().map(|session| match session.moment {
+        let needed_until = sessions.clone().map(|session| match session.moment() {
             None => session.span.end,
             // Passed by the first watermark after it: then it has settled.
             Some(moment) => moment.0.saturating_add(2),
@@ -289,7 +303,9 @@ impl SessionStore {
         let needed_until = Int64Array::from_iter_values(needed_until);
         let starts = Int64Array::from_iter_values(sessions.clone().map(|s| s.span.start));
         let ends = Int64Array::from_iter_values(sessions.clone().map(|s| s.span.end));
-        let moments: Int64Array = sessions.map(|s| s.moment.map(|moment| moment.0)).collect();
+        let moments: Int64Array = sessions
+            .map(|s| s.moment().map(|moment| moment.0))
+            .collect();
         let sets = UInt32Array::from_iter_values(members.iter().map(|m| index(m.set)));
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(needed_until),
