@@ -51,6 +51,7 @@ files![
     interval_joins,
     join_chains,
     join_keys,
+    joins_using,
     json_functions,
     keep_first,
     late_per_query,

@@ -249,7 +249,7 @@ impl<'a> QueryBinder<'a> {
             });
         let scope = Scope {
             columns: columns.collect(),
-            group_window: None,
+            ..Scope::default()
         };
         Ok(Bound {
             rel: Rel::scan(index, fields(&scope)),

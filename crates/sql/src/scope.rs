@@ -74,13 +74,48 @@ pub(crate) struct Scope {
     pub columns: Vec<ScopeColumn>,
     /// The window that GROUP BY names, as text, in the older syntax.
     pub group_window: Option<String>,
+    /// Columns that joins with USING have made one.
+    pub common: Vec<Common>,
+}
+
+/// A column of both sides of a join with USING.
+#[derive(Debug, Clone)]
+pub(crate) struct Common {
+    /// Its name.
+    pub name: String,
+    /// The columns that it stands for.
+    pub columns: Vec<usize>,
+    /// What it is: the column of the side whose rows all come out, or the first that is not null.
+    pub value: Expr,
+}
+
+impl Common {
+    /// The same where the columns stand `by` places later.
+    pub fn shifted(mut self, by: usize) -> Self {
+        self.value.map_columns(&|index| index + by);
+        self.columns.iter_mut().for_each(|index| *index += by);
+        self
+    }
+}
+
+/// What `*` stands for.
+pub(crate) enum Star<'a> {
+    /// A column by its index.
+    Column(usize),
+    /// A column of both sides.
+    Common(&'a Common),
 }
 
 impl Scope {
     /// The column, or field of a column, that `parts` names: `c`, `t.c`, `c.f`, `t.c.f.g`.
     pub fn resolve(&self, parts: &[Ident]) -> Result<Expr> {
-        let (column, fields) = self.find(parts)?;
-        let mut expr = self.column(column);
+        let (mut expr, fields) = match self.find_common(parts) {
+            Some(common) => (common.value.clone(), &parts[1..]),
+            None => {
+                let (column, fields) = self.find(parts)?;
+                (self.column(column), fields)
+            }
+        };
         for field in fields {
             expr = access(expr, field)?;
         }
@@ -93,11 +128,29 @@ impl Scope {
         Expr::column(index, &column.name, column.data_type.clone())
     }
 
-    /// Indices of the columns of the table or alias `name`; all columns without one.
-    pub fn columns_of(&self, table: Option<&Ident>) -> Result<Vec<usize>> {
-        let Some(table) = table else {
-            return Ok((0..self.columns.len()).collect());
+    /// The column of both sides that `parts` begins with.
+    fn find_common(&self, parts: &[Ident]) -> Option<&Common> {
+        let [first, rest @ ..] = parts else {
+            return None;
         };
+        let is_qualified = rest.first().is_some_and(|second| {
+            let mut columns = self.columns.iter();
+            columns.any(|it| it.table.as_deref() == Some(&first.value) && it.name == second.value)
+        });
+        let mut common = self.common.iter();
+        common.find(|common| common.name == first.value && !is_qualified)
+    }
+
+    /// All columns; those that joins with USING have made one come first, once.
+    pub fn star(&self) -> Vec<Star<'_>> {
+        let hidden = |index: &usize| self.common.iter().any(|it| it.columns.contains(index));
+        let common = self.common.iter().map(Star::Common);
+        let others = (0..self.columns.len()).filter(|index| !hidden(index));
+        common.chain(others.map(Star::Column)).collect()
+    }
+
+    /// Indices of the columns of the table or alias `table`.
+    pub fn columns_of(&self, table: &Ident) -> Result<Vec<usize>> {
         let of_table = |index: &usize| self.columns[*index].table.as_deref() == Some(&table.value);
         let indices: Vec<usize> = (0..self.columns.len()).filter(of_table).collect();
         match indices.is_empty() {

@@ -302,6 +302,11 @@ impl OverGroups<'_, '_> {
     fn bind_item(&mut self, item: &Item<'_>) -> Result<Used> {
         match item.source {
             ItemSource::Column(index) => Ok((self.scope.column(index), vec![(index, item.place)])),
+            ItemSource::Common(value) => {
+                let mut uses = vec![];
+                value.for_each_column(&mut |index| uses.push((index, item.place)));
+                Ok((value.clone(), uses))
+            }
             ItemSource::Expr(expr) => self.bind(expr, "SELECT", |binder, expr| binder.bind(expr)),
         }
     }

@@ -10,11 +10,13 @@ use sqlparser::ast::{self, JoinConstraint, JoinOperator, Spanned, TableFactor, T
 
 use crate::diagnostic::{Fault, Place, Result};
 use crate::expr::ExprBinder;
+use crate::expr::operator::equal;
+use crate::functions::{self, Argument};
 use crate::query::condition::Conditions;
 use crate::query::unnest::{UnnestCall, carry_times, reordered};
 use crate::query::{Bound, QueryBinder};
 use crate::rel::{JoinOn, JoinSpec, Rel, Step};
-use crate::scope::{Role, Scope};
+use crate::scope::{Common, Role, Scope};
 use millstream_core::plan::WindowKind;
 
 /// What is joined with what is there already.
@@ -92,6 +94,7 @@ impl QueryBinder<'_> {
         binder.takes_whole = true;
         let (right, is_lookup) = binder.bind_right(relation, &left.scope)?;
         let scope = both(&left.scope, &right.scope);
+        let mut common = scope.common.clone();
         let mut conjuncts = match constraint {
             JoinConstraint::On(expr) => {
                 let mut binder = ExprBinder::scalar(&scope, self.dialect, "ON");
@@ -99,10 +102,16 @@ impl QueryBinder<'_> {
                 split(binder.condition(expr)?)
             }
             JoinConstraint::None => vec![],
-            JoinConstraint::Using(_) => {
-                return Err(Fault::unsupported(place, "`USING` is").help("write ON l.x = r.x"));
+            JoinConstraint::Using(names) => {
+                let (conjuncts, made) = using(kind, names, (&left.scope, &right.scope))?;
+                common.retain(|known| made.iter().all(|made| made.name != known.name));
+                common.splice(0..0, made);
+                conjuncts
             }
-            JoinConstraint::Natural => return Err(Fault::unsupported(place, "`NATURAL JOIN` is")),
+            JoinConstraint::Natural => {
+                let fault = Fault::unsupported(place, "`NATURAL JOIN` is");
+                return Err(fault.help("name the columns: JOIN … USING (…)"));
+            }
         };
         if kind == JoinKind::Inner {
             let width = left.scope.columns.len();
@@ -118,7 +127,7 @@ impl QueryBinder<'_> {
                 }
             });
         }
-        self.join(
+        let mut bound = self.join(
             left,
             Joined {
                 kind,
@@ -128,7 +137,9 @@ impl QueryBinder<'_> {
                 place,
                 name,
             },
-        )
+        )?;
+        bound.scope.common = common;
+        Ok(bound)
     }
 
     /// The right side of a join, and whether it is looked up.
@@ -397,10 +408,51 @@ fn regular(found: &Found<'_>, conditions: &Conditions) -> Fault {
 /// The columns of both sides.
 fn both(left: &Scope, right: &Scope) -> Scope {
     let columns = left.columns.iter().chain(&right.columns).cloned();
+    let of_right = right.common.iter().cloned();
+    let of_right = of_right.map(|common| common.shifted(left.columns.len()));
     Scope {
         columns: columns.collect(),
+        common: left.common.iter().cloned().chain(of_right).collect(),
         ..Scope::default()
     }
+}
+
+/// What `USING (names)` says, over the columns of both sides, and the columns that it makes one.
+fn using(
+    kind: JoinKind,
+    names: &[ast::ObjectName],
+    (left, right): (&Scope, &Scope),
+) -> Result<(Vec<Expr>, Vec<Common>)> {
+    let width = left.columns.len();
+    let (mut conjuncts, mut made) = (vec![], vec![]);
+    for name in names {
+        let place = name.span().start;
+        let name = super::bare_name(name)?;
+        let one = std::slice::from_ref(name);
+        let (on_left, mut on_right) = (left.resolve(one)?, right.resolve(one)?);
+        on_right.map_columns(&|index| index + width);
+        conjuncts.push(equal(on_left.clone(), on_right.clone(), place)?);
+        let mut columns = vec![];
+        on_left.for_each_column(&mut |index| columns.push(index));
+        on_right.for_each_column(&mut |index| columns.push(index));
+        let value = match kind {
+            JoinKind::Right => on_right,
+            JoinKind::Full => coalesce(on_left, on_right, place)?,
+            _ => on_left,
+        };
+        made.push(Common {
+            name: name.value.clone(),
+            columns,
+            value,
+        });
+    }
+    Ok((conjuncts, made))
+}
+
+fn coalesce(left: Expr, right: Expr, place: Place) -> Result<Expr> {
+    let signature = functions::find("COALESCE").expect("COALESCE is in the table");
+    let args = [left, right].map(|expr| Argument { expr, place });
+    signature.call(place, args.into())
 }
 
 fn put_together(

@@ -13,7 +13,7 @@ use crate::expr::over::{OVER, Overs};
 use crate::query::subquery::{conjuncts, subquery};
 use crate::query::{Bound, QueryBinder};
 use crate::rel::natural_name;
-use crate::scope::{Role, Scope, ScopeColumn};
+use crate::scope::{Role, Scope, ScopeColumn, Star};
 
 /// A column of a select list.
 pub(super) struct Item<'a> {
@@ -31,6 +31,8 @@ pub(super) enum ItemSource<'a> {
     Expr(&'a ast::Expr),
     /// A column, from `*`.
     Column(usize),
+    /// A column of both sides of a join with USING, from `*`.
+    Common(&'a Expr),
 }
 
 impl QueryBinder<'_> {
@@ -52,7 +54,8 @@ impl QueryBinder<'_> {
             }
         };
         let input = self.bind_group_window(input, grouped)?;
-        let items = items(&select.projection, &input.scope)?;
+        let scope = input.scope.clone();
+        let items = items(&select.projection, &scope)?;
         if !grouped.is_empty() {
             return self.bind_grouped(input, grouped, &items, select.having.as_ref());
         }
@@ -104,6 +107,7 @@ impl QueryBinder<'_> {
         for (position, item) in items.iter().enumerate() {
             let expr = match item.source {
                 ItemSource::Column(index) => scope.column(index),
+                ItemSource::Common(value) => value.clone(),
                 ItemSource::Expr(expr) => {
                     let mut binder = ExprBinder::scalar(&scope, self.dialect, "SELECT");
                     binder.start = item.place;
@@ -145,7 +149,7 @@ pub(super) fn project(rel: crate::rel::Rel, columns: Vec<ScopeColumn>, exprs: Ve
         rel,
         scope: Scope {
             columns,
-            group_window: None,
+            ..Scope::default()
         },
     }
 }
@@ -165,7 +169,7 @@ impl Item<'_> {
     }
 }
 
-fn items<'a>(projection: &'a [SelectItem], scope: &Scope) -> Result<Vec<Item<'a>>> {
+fn items<'a>(projection: &'a [SelectItem], scope: &'a Scope) -> Result<Vec<Item<'a>>> {
     let mut items = vec![];
     for item in projection {
         let place = item.span().start;
@@ -175,7 +179,18 @@ fn items<'a>(projection: &'a [SelectItem], scope: &Scope) -> Result<Vec<Item<'a>
             SelectItem::Wildcard(options) => {
                 let place = options.wildcard_token.0.span.start;
                 refuse_options(options, place)?;
-                items.extend(wildcard(scope.columns_of(None)?, place));
+                items.extend(scope.star().into_iter().map(|star| match star {
+                    Star::Column(index) => Item {
+                        alias: None,
+                        source: ItemSource::Column(index),
+                        place,
+                    },
+                    Star::Common(common) => Item {
+                        alias: Some(&common.name),
+                        source: ItemSource::Common(&common.value),
+                        place,
+                    },
+                }));
                 continue;
             }
             SelectItem::QualifiedWildcard(kind, options) => {
@@ -183,7 +198,7 @@ fn items<'a>(projection: &'a [SelectItem], scope: &Scope) -> Result<Vec<Item<'a>
                 let SelectItemQualifiedWildcardKind::ObjectName(name) = kind else {
                     return Err(Fault::unsupported(place, "`.*` after an expression is"));
                 };
-                let indices = scope.columns_of(Some(super::bare_name(name)?))?;
+                let indices = scope.columns_of(super::bare_name(name)?)?;
                 items.extend(wildcard(indices, place));
                 continue;
             }

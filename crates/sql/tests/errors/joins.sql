@@ -50,8 +50,12 @@ INSERT INTO o SELECT l.id, h.k FROM l JOIN (SELECT k FROM hot UNION ALL SELECT k
 -- case: a hot table within an interval
 CREATE TABLE timed (k STRING, rt TIMESTAMP_LTZ(3), WATERMARK FOR rt AS rt) WITH ('connector' = 'clickhouse');
 INSERT INTO o SELECT l.id, h.k FROM l JOIN timed AS h ON l.k = h.k AND l.rt BETWEEN h.rt AND h.rt + INTERVAL '1' HOUR;
--- case: using
-INSERT INTO o SELECT l.id, w.name FROM l JOIN whole AS w USING (k);
+-- case: using a column of one side
+INSERT INTO o SELECT l.id, w.name FROM l JOIN whole AS w USING (id);
+-- case: using columns that do not compare
+INSERT INTO o SELECT l.id, w.name FROM l JOIN (SELECT CAST(k AS BIGINT) AS k, name FROM whole) AS w USING (k);
+-- case: using a column with its table
+INSERT INTO o SELECT l.id, w.name FROM l JOIN whole AS w USING (l.k);
 -- case: natural
 INSERT INTO o SELECT l.id, w.name FROM l NATURAL JOIN whole AS w;
 -- case: unknown column in ON
