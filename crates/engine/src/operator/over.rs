@@ -12,6 +12,8 @@
 
 mod frames;
 mod history;
+mod moments;
+mod slide;
 mod totals;
 
 use std::sync::Arc;

@@ -26,7 +26,7 @@ use super::exact_sum::ExactSum;
 use super::sum::Finish;
 
 /// In the place of a run: a part of an exact sum.
-const EXACT: u64 = 0;
+pub const EXACT: u64 = 0;
 
 /// In the place of a run: what was rounded, in the order in which it is added.
 const SEALED: u64 = u64::MAX;

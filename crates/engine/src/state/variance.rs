@@ -48,7 +48,7 @@ struct Moments {
 }
 
 /// Adds `a * b` without rounding.
-fn add_product(sum: &mut ExactSum, a: f64, b: f64) {
+pub fn add_product(sum: &mut ExactSum, a: f64, b: f64) {
     let product = a * b;
     sum.add(product);
     if product.is_finite() {

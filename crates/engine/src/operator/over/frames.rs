@@ -1,7 +1,8 @@
-//! Calls over bounded frames: computed anew for each row from the rows of its frame, in order. Only
-//! sums of doubles over a number of rows go on from row to row, as in Flink (see [`is_running`]).
+//! Calls over bounded frames. Most go on from row to row ([`slide`](super::slide), and sums of doubles
+//! over a number of rows, as in Flink: see [`is_running`]); the others are computed anew for each row
+//! from the rows of its frame, in order.
 //!
-//! PERF: costs what frames have rows in sum. An accumulator holds as many groups as rows are
+//! PERF: those others cost what frames have rows in sum. An accumulator holds as many groups as rows are
 //! computed at once, and takes the rows of all their frames in one call.
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use arrow::datatypes::{DataType, Float64Type};
 use millstream_core::Result;
 use millstream_core::plan::{AggregateCall, AggregateFunction, Frame};
 
+use super::slide::{Slide, slide};
 use crate::state::accumulator::RunKey;
 use crate::state::order::OrderKey;
 use crate::state::{Input, accumulator};
@@ -66,6 +68,73 @@ impl Keyed {
 
     /// The results of `call` for all new rows.
     pub fn aggregate(&self, frame: Frame, call: &AggregateCall) -> Result<ArrayRef> {
+        let values = call.argument.map(|column| &self.columns[column]);
+        match slide(call, values)? {
+            Some(slide) => self.slid(frame, call, slide),
+            None => self.anew(frame, call),
+        }
+    }
+
+    /// Which rows a call takes: those that pass its filter and have a value.
+    fn taken(&self, call: &AggregateCall) -> impl Fn(u32) -> bool {
+        let values = call
+            .argument
+            .and_then(|column| self.columns[column].nulls());
+        let filter = call.filter.map(|filter| self.columns[filter].as_boolean());
+        move |row| {
+            let row = row as usize;
+            let passes = filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+            passes && values.is_none_or(|values| values.is_valid(row))
+        }
+    }
+
+    /// The new rows of each key, by number, in their order.
+    fn new_of_keys(&self) -> Vec<Vec<usize>> {
+        let mut of_keys = vec![vec![]; self.of_key.len()];
+        for (index, (key, _)) in self.new.iter().enumerate() {
+            of_keys[*key as usize].push(index);
+        }
+        of_keys
+    }
+
+    /// Moves the frame of each key over its rows: both ends only go forward.
+    fn slid(
+        &self,
+        frame: Frame,
+        call: &AggregateCall,
+        mut slide: Box<dyn Slide>,
+    ) -> Result<ArrayRef> {
+        let is_taken = self.taken(call);
+        // Where the result of each new row is.
+        let mut places = vec![0; self.new.len()];
+        let mut next = 0;
+        for (rows, new) in self.of_key.iter().zip(self.new_of_keys()) {
+            let mut inside = None;
+            for index in new {
+                let (_, start, end) = self.frame(index, frame);
+                let (first, last) = inside.unwrap_or((start, start));
+                for row in rows[last..end].iter().filter(|row| is_taken(**row)) {
+                    slide.enter(*row);
+                }
+                for row in rows[first..start].iter().filter(|row| is_taken(**row)) {
+                    slide.leave(*row);
+                }
+                inside = Some((start, end));
+                slide.note();
+                places[index] = next;
+                next += 1;
+            }
+            slide.clear();
+        }
+        let results = slide.finish()?;
+        Ok(arrow::compute::take(
+            &results,
+            &UInt32Array::from(places),
+            None,
+        )?)
+    }
+
+    fn anew(&self, frame: Frame, call: &AggregateCall) -> Result<ArrayRef> {
         let mut results: Vec<ArrayRef> = vec![];
         let (mut rows, mut groups, mut first) = (vec![], vec![], 0);
         for index in 0..self.new.len() {
@@ -90,28 +159,46 @@ impl Keyed {
         index: usize,
         (rows, call): (u64, &AggregateCall),
     ) -> Result<ArrayRef> {
+        let mut sums = std::mem::take(&mut self.sums[index]);
+        let results = self.run_on(&mut sums, (rows, call));
+        self.sums[index] = sums;
+        results
+    }
+
+    /// Continues `sums`, those after each row.
+    fn run_on(&self, sums: &mut [f64], (rows, call): (u64, &AggregateCall)) -> Result<ArrayRef> {
         let column = call.argument.expect("SUM and AVG have an argument");
         let values = self.columns[column].as_primitive::<Float64Type>();
-        let filter = call.filter.map(|filter| self.columns[filter].as_boolean());
-        let value = |row: u32| {
-            let row = row as usize;
-            let passes = filter.is_none_or(|f| f.is_valid(row) && f.value(row));
-            (passes && values.is_valid(row)).then(|| values.value(row))
-        };
+        let is_taken = self.taken(call);
+        let value = |row: u32| is_taken(row).then(|| values.value(row as usize));
         let before = usize::try_from(rows).unwrap_or(usize::MAX - 1);
         let mut results = Float64Builder::new();
-        let sums = &mut self.sums[index];
+        // How many values the frame of the last row of each key has.
+        let mut counts: Vec<Option<u64>> = vec![None; self.of_key.len()];
         for (key, position) in &self.new {
             let of_key = &self.of_key[*key as usize];
             let position = *position as usize;
             let last = position.checked_sub(1).map(|last| of_key[last] as usize);
             let mut sum = last.map_or(0.0, |last| sums[last]);
-            let left = position.checked_sub(before + 1);
-            sum -= left.and_then(|left| value(of_key[left])).unwrap_or(0.0);
-            sum += value(of_key[position]).unwrap_or(0.0);
+            let left = position.checked_sub(before + 1).map(|left| of_key[left]);
+            let left = left.and_then(value);
+            sum -= left.unwrap_or(0.0);
+            let new = value(of_key[position]);
+            sum += new.unwrap_or(0.0);
             sums[of_key[position] as usize] = sum;
-            let frame = &of_key[position.saturating_sub(before)..=position];
-            let count = frame.iter().filter(|row| value(**row).is_some()).count();
+            let count = &mut counts[*key as usize];
+            let count = match count {
+                Some(count) => {
+                    *count += u64::from(new.is_some());
+                    *count -= u64::from(left.is_some());
+                    *count
+                }
+                None => {
+                    let frame = &of_key[position.saturating_sub(before)..=position];
+                    let values = frame.iter().filter(|row| is_taken(**row)).count();
+                    *count.insert(values as u64)
+                }
+            };
             #[expect(clippy::cast_precision_loss, reason = "counts are below 2^53")]
             let result = match call.function {
                 AggregateFunction::Avg => sum / count as f64,
@@ -196,3 +283,6 @@ pub fn order_keys(keyed: &Keyed, rows: &[u32]) -> ArrayRef {
 pub fn type_of(columns: &[DataType], column: Option<usize>) -> Option<&DataType> {
     column.map(|column| &columns[column])
 }
+
+#[cfg(test)]
+mod tests;
