@@ -23,7 +23,7 @@ use millstream_core::memory::MemoryStorage;
 use millstream_core::plan::Plan;
 use millstream_core::source::{Read, ReadLimit, SplitReader};
 use millstream_core::storage::Storage;
-use millstream_engine::status::SourceStatus;
+use millstream_engine::status::{JobStatus, SourceStatus};
 use millstream_engine::{JobConfig, StepJob};
 
 use super::answer;
@@ -131,6 +131,16 @@ impl World {
             }
         }
         Ok(records)
+    }
+
+    /// How the job is doing.
+    pub fn status(&mut self) -> JobStatus {
+        self.running().job.status().clone()
+    }
+
+    /// From the next start on there are so many shards.
+    pub fn set_parallelism(&mut self, parallelism: u32) {
+        self.setup.parallelism = parallelism;
     }
 
     /// The storage, to make it fail.

@@ -155,7 +155,9 @@ impl IntervalJoinOperator {
         for rows in grouped(self.joiner.side(side), batches)? {
             let times = to_millis(rows.column(self.times[side as usize]))?;
             let part_ms = (self.until(0) / PARTS).max(1_000);
-            for part in kept::parts(times.values(), part_ms) {
+            let keys = self.joiner.keys(side, &rows)?;
+            let is_kept = |row: usize| self.joiner.keeps(side) || keys.get(row).is_some();
+            for part in kept::parts(times.values(), part_ms, is_kept) {
                 let rows = match part.len() == rows.num_rows() {
                     true => rows.clone(),
                     false => taken(&rows, part)?,

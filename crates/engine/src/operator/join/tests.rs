@@ -63,7 +63,8 @@ fn window(kind: JoinKind) -> WindowJoinOperator {
         left: [2, 3],
         right: [2, 3],
     };
-    WindowJoinOperator::new(&plan(kind, on), [schema(), schema()], joined()).unwrap()
+    let columns = if kind.has_right() { joined() } else { schema() };
+    WindowJoinOperator::new(&plan(kind, on), [schema(), schema()], columns).unwrap()
 }
 
 /// Rows of key and time; n is the time, too.
@@ -273,4 +274,145 @@ fn pairs_come_out_with_the_columns_of_both() {
         })
         .collect();
     assert_eq!(rights, [1_000, 1_000 + HOUR_MS], "{text}");
+}
+
+/// Rows with one key each, at times that count up.
+fn hot(count: usize, key: &'static str) -> Batch {
+    let of: Vec<(&str, i64)> = (0..count).map(|_| (key, 100)).collect();
+    rows(&of)
+}
+
+/// Fires a join once; the rows of each block that came out.
+fn blocks(operator: &mut dyn Stateful, watermark: i64) -> Vec<usize> {
+    let watermark = Watermark(watermark);
+    let barrier = Barrier {
+        watermark,
+        shards: 1,
+    };
+    operator.close(barrier).unwrap();
+    let mut blocks = vec![];
+    operator
+        .fire_into(&[], &mut |rows| {
+            blocks.push(rows.num_rows());
+            Ok(())
+        })
+        .unwrap();
+    blocks
+}
+
+#[test]
+fn pairs_of_a_hot_key_come_out_in_blocks() {
+    let kinds = [JoinKind::Inner, JoinKind::Full, JoinKind::Semi];
+    let joins = kinds.map(|kind| (kind, Box::new(window(kind)) as Box<dyn Stateful>));
+    let (of_windows, of_intervals): (_, Box<dyn Stateful>) =
+        (joins, Box::new(interval(JoinKind::Inner)));
+    let all = of_windows
+        .into_iter()
+        .chain([(JoinKind::Inner, of_intervals)]);
+    for (kind, mut join) in all {
+        let mut late = LateRows::default();
+        join.on_batch(0, &hot(700, "a"), &mut late).unwrap();
+        join.on_batch(1, &hot(900, "a"), &mut late).unwrap();
+        let blocks = blocks(&mut *join, 200);
+        let expected = if kind == JoinKind::Semi {
+            700
+        } else {
+            700 * 900
+        };
+        assert_eq!(blocks.iter().sum::<usize>(), expected, "{kind:?}");
+        assert!(
+            blocks.iter().all(|rows| *rows <= 16_384),
+            "{kind:?}: {blocks:?}"
+        );
+    }
+}
+
+#[test]
+fn wide_rows_come_out_in_small_blocks() {
+    let mut join = window(JoinKind::Inner);
+    let key: &'static str = Box::leak("k".repeat(1 << 20).into_boxed_str());
+    let mut late = LateRows::default();
+    join.on_batch(0, &hot(9, key), &mut late).unwrap();
+    join.on_batch(1, &hot(9, key), &mut late).unwrap();
+    let blocks = blocks(&mut join, 200);
+    // A pair has 2 MiB, a block 32 MiB at most.
+    assert_eq!(blocks.iter().sum::<usize>(), 81);
+    assert!(blocks.iter().all(|rows| *rows <= 16), "{blocks:?}");
+}
+
+#[test]
+fn slices_are_charged_for_themselves() {
+    let mut join = window(JoinKind::Inner);
+    let whole = hot(50_000, "a");
+    for start in 0..50 {
+        let batch = Batch {
+            rows: whole.rows.slice(start * 1_000, 1_000),
+            origin: None,
+        };
+        join.on_batch(0, &batch, &mut LateRows::default()).unwrap();
+    }
+    join.changes().unwrap();
+    let (found, alone) = (join.size(), whole.rows.get_array_memory_size());
+    assert!(found <= alone * 2, "{found} bytes for rows of {alone}");
+}
+
+#[test]
+fn rows_whose_key_is_null_are_not_kept_for_nothing() {
+    let count = |kind, side| {
+        let mut join = interval(kind);
+        let mut batch = rows(&[("a", 100), ("b", 100)]);
+        let mut columns = batch.rows.columns().to_vec();
+        columns[0] = Arc::new(StringArray::from(vec![None, Some("b")]));
+        batch.rows = RecordBatch::try_new(schema(), columns).unwrap();
+        join.on_batch(side, &batch, &mut LateRows::default())
+            .unwrap();
+        blocks(&mut join, 100);
+        join.groups()
+    };
+    assert_eq!(count(JoinKind::Inner, 0), 1);
+    assert_eq!(count(JoinKind::Left, 1), 1);
+    // These come out without a partner.
+    assert_eq!(count(JoinKind::Left, 0), 2);
+    assert_eq!(count(JoinKind::Full, 1), 2);
+}
+
+/// Rows in an order of no sense, some far ahead of their time, in many batches, against a plain loop.
+#[test]
+fn whatever_the_order_each_pair_comes_out_once() {
+    let mut random = 1_u64;
+    let mut below = |bound: i64| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (random >> 33) as i64 % bound
+    };
+    let keys = ["a", "b"];
+    let (mut join, mut seen, mut found) = (interval(JoinKind::Inner), [vec![], vec![]], 0);
+    for step in 0..200 {
+        for (side, seen) in seen.iter_mut().enumerate() {
+            let ahead = |below: &mut dyn FnMut(i64) -> i64| match below(20) {
+                0 => 100 * HOUR_MS,
+                _ => 0,
+            };
+            let some: Vec<(&str, i64)> = (0..3)
+                .map(|_| {
+                    let time = step * 60_000 + below(HOUR_MS) + ahead(&mut below);
+                    (keys[below(2) as usize], time)
+                })
+                .collect();
+            seen.extend(some.clone());
+            push(&mut join, side, &some);
+        }
+        found += fire(&mut join, step * 60_000 - 1);
+        join.changes().unwrap();
+    }
+    let pairs = seen[0].iter().map(|(key, time)| {
+        let partners = seen[1].iter().filter(|(other, _)| other == key);
+        partners
+            .filter(|(_, other)| (0..=HOUR_MS).contains(&(other - time)))
+            .count()
+    });
+    assert_eq!(found, pairs.sum::<usize>());
+    // What waits for the far future does not keep what is over.
+    assert!(join.groups() < 1_000, "{}", join.groups());
 }

@@ -61,15 +61,16 @@ impl Chunk {
 /// Most parts of rows that came together.
 const PARTS: i64 = 16;
 
-/// Rows by parts of `part_ms`, or a few that are longer, so that what is needed for long does not keep
-/// what is not.
-pub fn parts(times: &[i64], part_ms: i64) -> Vec<Vec<u32>> {
+/// Those rows that are kept, by parts of `part_ms`, or a few that are longer, so that what is needed for
+/// long does not keep what is not.
+pub fn parts(times: &[i64], part_ms: i64, is_kept: impl Fn(usize) -> bool) -> Vec<Vec<u32>> {
     let (Some(oldest), Some(newest)) = (times.iter().min(), times.iter().max()) else {
         return vec![];
     };
     let part_ms = part_ms.max(newest.saturating_sub(*oldest) / PARTS);
     let mut parts: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
-    for (row, time) in times.iter().enumerate() {
+    let kept = times.iter().enumerate().filter(|(row, _)| is_kept(*row));
+    for (row, time) in kept {
         let part = parts.entry(time.div_euclid(part_ms)).or_default();
         part.push(number(row));
     }
