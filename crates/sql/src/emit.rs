@@ -7,6 +7,7 @@
 
 mod join;
 mod merge;
+mod needs;
 mod ordered;
 mod share;
 
@@ -19,15 +20,16 @@ use millstream_core::plan::{
     AggregateCall, EventTimeSpec, MetadataColumn, Node, NodeInput, Operator, PipelineOptions, Plan,
     RowShape, SourcePlan, TablePlan, Unnest, WindowAggregate, WindowKind, WindowSpec,
 };
-use millstream_core::{NodeId, SinkId, SourceId, TimeDomain};
+use millstream_core::{NodeId, SinkId, SourceId};
 
 use crate::catalog::{Catalog, Table, TableColumnKind};
 use crate::diagnostic::{Fault, Place, Result};
 use crate::fields;
 use crate::lateness;
-use crate::rel::{GroupBy, JoinOn, Rel, Step, UnnestSpec, natural_name};
+use crate::rel::{GroupBy, Rel, Step, UnnestSpec, natural_name};
 use crate::settings::Settings;
 use crate::sinks::Sinks;
+use needs::{Needs, needs_of_input};
 use share::Shared;
 
 /// A bound query and where its rows go.
@@ -55,14 +57,13 @@ pub(crate) fn plan(
         query.rel.check_bounded(ttl_ms.is_some())?;
     }
     let queries = &merge::merged(queries);
-    let mut needs = Needs::default();
     for query in queries {
         refuse_bare_sessions(&query.rel, &all(&query.rel), query.place)?;
         refuse_looking_joins(&query.rel, query.place)?;
-        needs.add(&query.rel, &all(&query.rel), false);
     }
+    let needs = &Needs::of(queries);
     let mut sinks = Sinks::new(catalog);
-    let mut emitter = Emitter::new(catalog, ttl_ms);
+    let mut emitter = Emitter::new(catalog, needs, ttl_ms);
     for query in queries {
         if let Some(table) = query.sink {
             sinks.results(table);
@@ -158,12 +159,8 @@ fn refuse_bare_sessions(rel: &Rel, needed: &BTreeSet<usize>, place: Place) -> Re
 fn refuse_looking_joins(rel: &Rel, place: Place) -> Result<()> {
     let mut open = vec![rel];
     while let Some(rel) = open.pop() {
-        let exprs: Vec<&Expr> = match &rel.step {
-            Step::Join(_, _, spec) => {
-                let keys = spec.keys.iter().flat_map(|key| [&key.left, &key.right]);
-                keys.chain(&spec.condition).collect()
-            }
-            Step::Unnest(_, spec) => vec![&spec.array],
+        let exprs = match &rel.step {
+            Step::Join(..) | Step::Unnest(..) => rel.exprs(),
             _ => vec![],
         };
         if exprs.iter().any(|expr| expr.looks(|_| true)) {
@@ -174,114 +171,6 @@ fn refuse_looking_joins(rel: &Rel, place: Place) -> Result<()> {
         open.extend(rel.inputs());
     }
     Ok(())
-}
-
-/// What all queries need of the tables.
-#[derive(Default)]
-struct Needs {
-    /// Tables in the order in which they are first read.
-    order: Vec<usize>,
-    /// Columns of each.
-    columns: BTreeMap<usize, BTreeSet<usize>>,
-    /// Tables whose rows a windowed query can drop as late.
-    windowed: BTreeSet<usize>,
-}
-
-impl Needs {
-    fn add(&mut self, rel: &Rel, needed: &BTreeSet<usize>, windowed: bool) {
-        let of_input = needs_of_input(rel, needed);
-        match &rel.step {
-            Step::Scan(table) => {
-                if !self.order.contains(table) {
-                    self.order.push(*table);
-                }
-                self.columns.entry(*table).or_default().extend(needed);
-                if windowed {
-                    self.windowed.insert(*table);
-                }
-            }
-            // In processing time no row is late. Groups never are: the rows that made them were on time.
-            Step::Aggregate(input, by) if by.window.domain == TimeDomain::Processing => {
-                self.add(input, &of_input, false);
-            }
-            Step::Aggregate(input, _) | Step::Rank(input, _) | Step::Over(input, _) => {
-                self.add(input, &of_input, true);
-            }
-            Step::Filter(input, _)
-            | Step::Project(input, _)
-            | Step::Window(input, _)
-            | Step::Unnest(input, _) => self.add(input, &of_input, windowed),
-            Step::Join(left, right, spec) => {
-                let [of_left, of_right] = join::needs_of_join((left, spec), needed);
-                let is_table = matches!(spec.on, JoinOn::Table { .. });
-                self.add(left, &of_left, windowed || !is_table);
-                if !is_table {
-                    self.add(right, &of_right, true);
-                }
-            }
-            Step::Union(inputs) => {
-                for input in inputs {
-                    self.add(input, &of_input, windowed);
-                }
-            }
-        }
-    }
-}
-
-/// The columns of a step's input that it needs so that `needed` can be put out.
-fn needs_of_input(rel: &Rel, needed: &BTreeSet<usize>) -> BTreeSet<usize> {
-    let mut columns = BTreeSet::new();
-    let mut read = |expr: &Expr| expr.for_each_column(&mut |index| columns.extend([index]));
-    match &rel.step {
-        Step::Scan(_) => {}
-        Step::Filter(_, predicate) => {
-            read(predicate);
-            columns.extend(needed);
-        }
-        Step::Project(_, exprs) => needed.iter().for_each(|index| read(&exprs[*index])),
-        Step::Window(input, window) => {
-            let width = input.fields.len();
-            columns.extend(needed.iter().filter(|index| **index < width));
-            if needed.iter().any(|index| *index >= width) {
-                columns.insert(window.time_column);
-            }
-        }
-        Step::Aggregate(_, group_by) => {
-            group_by.exprs().into_iter().for_each(&mut read);
-            columns.insert(group_by.window.time_column);
-        }
-        Step::Union(_) => columns.extend(needed),
-        Step::Join(..) => {}
-        Step::Unnest(input, spec) => {
-            read(&spec.array);
-            let width = input.fields.len();
-            columns.extend(needed.iter().filter(|index| **index < width));
-        }
-        Step::Rank(input, by) => {
-            by.exprs().for_each(&mut read);
-            columns.extend(by.window);
-            columns.extend(needed.iter().filter(|index| **index < input.fields.len()));
-        }
-        Step::Over(input, by) => {
-            let width = input.fields.len();
-            by.exprs().for_each(&mut read);
-            let calls = by.calls.iter().enumerate();
-            let calls = calls.filter(|(index, _)| needed.contains(&(width + index)));
-            calls.flat_map(|(_, call)| call.exprs()).for_each(&mut read);
-            columns.insert(by.time_column);
-            columns.extend(needed.iter().filter(|index| **index < width));
-        }
-    }
-    columns
-}
-
-impl GroupBy {
-    /// Every expression over the input.
-    fn exprs(&self) -> Vec<&Expr> {
-        let calls = self.calls.iter();
-        let of_calls = calls.flat_map(|call| call.argument.iter().chain(&call.filter));
-        self.keys.iter().chain(of_calls).collect()
-    }
 }
 
 /// The source's columns, and where each column of the table is among them.
@@ -358,6 +247,7 @@ fn event_time(
 /// Makes sources and nodes.
 struct Emitter<'a> {
     catalog: &'a Catalog,
+    needs: &'a Needs,
     tables: Vec<TablePlan>,
     sources: Vec<SourcePlan>,
     nodes: Vec<Node>,
@@ -401,9 +291,10 @@ fn rename_columns(expr: &mut Expr, schema: &Schema) {
 }
 
 impl<'a> Emitter<'a> {
-    fn new(catalog: &'a Catalog, ttl_ms: Option<i64>) -> Self {
+    fn new(catalog: &'a Catalog, needs: &'a Needs, ttl_ms: Option<i64>) -> Self {
         Self {
             catalog,
+            needs,
             tables: vec![],
             sources: vec![],
             nodes: vec![],
@@ -477,6 +368,7 @@ impl<'a> Emitter<'a> {
     }
 
     fn emit(&mut self, rel: &Rel, needed: &BTreeSet<usize>) -> Emitted {
+        let needed = &self.needs.of_step(rel, needed);
         let of_input = needs_of_input(rel, needed);
         match &rel.step {
             Step::Scan(table) => {

@@ -6,6 +6,7 @@
 pub(crate) mod depth;
 mod join;
 mod ranks;
+mod reads;
 
 use arrow::datatypes::DataType;
 use millstream_core::expr::{BinaryOp, Expr, ExprKind};

@@ -9,6 +9,7 @@ use millstream_core::plan::{
 };
 use millstream_core::{SourceId, TableId};
 
+use super::needs::needs_of_input;
 use super::{Emitted, Emitter, index, rename_columns, schema_of, shape};
 use crate::rel::{JoinOn, JoinSpec, Rel, Step};
 
@@ -128,7 +129,7 @@ impl Emitter<'_> {
     fn emit_table(&mut self, rel: &Rel, needed: &BTreeSet<usize>, is_refreshed: bool) -> TableId {
         let mut columns: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
         needs_of_table(rel, needed, &mut columns);
-        let mut inner = Emitter::new(self.catalog, self.ttl_ms);
+        let mut inner = Emitter::new(self.catalog, self.needs, self.ttl_ms);
         for (table, columns) in &columns {
             let declared = &self.catalog.tables[*table];
             let (shape, positions) = shape(declared, columns);
@@ -166,7 +167,7 @@ fn needs_of_table(
     needed: &BTreeSet<usize>,
     columns: &mut BTreeMap<usize, BTreeSet<usize>>,
 ) {
-    let of_input = super::needs_of_input(rel, needed);
+    let of_input = needs_of_input(rel, needed);
     match &rel.step {
         Step::Scan(table) => columns.entry(*table).or_default().extend(needed),
         Step::Filter(input, _) | Step::Project(input, _) => {

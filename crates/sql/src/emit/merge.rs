@@ -39,17 +39,25 @@ pub(super) fn merged(queries: &[Query]) -> Vec<Query> {
     queries
 }
 
-/// A text that is equal for the same groups: `Debug` tells apart what `==` of doubles does not.
-fn identity(input: &Rel, group_by: &GroupBy) -> String {
+/// A text that is equal for the same groups: `Debug` tells apart what `==` of doubles does not. None
+/// for what is not an aggregate, or not the same twice.
+fn identity(rel: &Rel) -> Option<String> {
+    let Step::Aggregate(input, group_by) = &rel.step else {
+        return None;
+    };
+    if rel.has_chance() {
+        return None;
+    }
     let GroupBy {
         window, keys, sets, ..
     } = group_by;
-    format!("{:?} {window:?} {keys:?} {sets:?}", input.step)
+    let input = &input.step;
+    Some(format!("{input:?} {window:?} {keys:?} {sets:?}"))
 }
 
 fn collect(rel: &Rel, groups: &mut Groups) {
-    if let Step::Aggregate(input, group_by) = &rel.step {
-        let asked = groups.entry(identity(input, group_by)).or_default();
+    if let (Step::Aggregate(_, group_by), Some(text)) = (&rel.step, identity(rel)) {
+        let asked = groups.entry(text).or_default();
         asked.grouping_id |= group_by.grouping_id;
         for call in &group_by.calls {
             if asked.position(call).is_none() {
@@ -63,17 +71,13 @@ fn collect(rel: &Rel, groups: &mut Groups) {
 }
 
 fn rewrite(rel: &mut Rel, groups: &Groups) {
-    let asked = match &rel.step {
-        Step::Aggregate(input, group_by) => groups.get(&identity(input, group_by)),
-        _ => None,
-    };
+    let asked = identity(rel).and_then(|text| groups.get(&text));
     for input in rel.inputs_mut() {
         rewrite(input, groups);
     }
-    let Step::Aggregate(input, group_by) = &rel.step else {
+    let (Step::Aggregate(input, group_by), Some(asked)) = (&rel.step, asked) else {
         return;
     };
-    let asked = asked.expect("every aggregate was collected");
     let of_call = |call| asked.position(call).expect("its calls were collected");
     let own: Vec<usize> = group_by.calls.iter().map(of_call).collect();
     let is_whole = own.iter().copied().eq(0..asked.calls.len());

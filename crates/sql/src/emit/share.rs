@@ -3,7 +3,7 @@
 //!
 //! Nodes are made from the sources on, so steps are equal if they do the same to the same nodes. What
 //! columns are called does not matter, nor which query asks. Sinks are never shared: each INSERT
-//! writes its rows.
+//! writes its rows. Nor is what draws from chance: each call gives values of its own.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Schema};
 use millstream_core::NodeId;
 use millstream_core::expr::{Expr, ExprKind};
 use millstream_core::plan::{Join, JoinOn, Node, NodeInput, Operator, TablePlan};
+use millstream_core::surroundings::Looks;
 
 use super::index;
 
@@ -32,14 +33,11 @@ impl Shared {
         query: &str,
     ) -> Option<NodeId> {
         let next = NodeId(index(self.queries.len()));
-        let known = match operator {
-            Operator::Sink(_) => None,
-            _ => {
-                let text = identity(inputs, operator, schema, tables);
-                let id = *self.known.entry(text).or_insert(next);
-                (id != next).then_some(id)
-            }
-        };
+        let text = identity(inputs, operator, schema, tables);
+        let known = text.and_then(|text| {
+            let id = *self.known.entry(text).or_insert(next);
+            (id != next).then_some(id)
+        });
         let Some(id) = known else {
             self.queries.push(vec![query.to_owned()]);
             return None;
@@ -66,14 +64,17 @@ impl Shared {
     }
 }
 
-/// A text that is equal for steps that do the same. The text of `Debug` says everything and tells
+/// A text that is equal for steps that do the same, none for those that are not shared. The text of `Debug` says everything and tells
 /// apart what `==` of doubles does not: 0 and -0.
 fn identity(
     inputs: &[NodeInput],
     operator: &Operator,
     schema: &Schema,
     tables: &[TablePlan],
-) -> String {
+) -> Option<String> {
+    if let Operator::Sink(_) = operator {
+        return None;
+    }
     let types: Vec<&DataType> = schema.fields().iter().map(|it| it.data_type()).collect();
     let mut operator = operator.clone();
     let mut table = None;
@@ -87,9 +88,12 @@ fn identity(
         table = Some((&held.source, &held.steps, held.is_refreshed));
     }
     for expr in exprs_of(&mut operator) {
+        if expr.looks(|at| at == Looks::AtChance) {
+            return None;
+        }
         forget_names(expr);
     }
-    format!("{inputs:?} {operator:?} {types:?} {table:?}")
+    Some(format!("{inputs:?} {operator:?} {types:?} {table:?}"))
 }
 
 fn exprs_of(operator: &mut Operator) -> Vec<&mut Expr> {

@@ -4,7 +4,7 @@
 
 use millstream_core::expr::Expr;
 
-use super::{Rel, Step};
+use super::Rel;
 use crate::diagnostic::{Fault, Place, Result};
 
 /// Most steps on top of each other.
@@ -32,37 +32,11 @@ pub(crate) fn check(rel: &Rel, place: Place) -> Result<()> {
 
 /// Steps, and the deepest expression.
 fn of_rel(rel: &Rel) -> (usize, usize) {
-    let (input, exprs) = match &rel.step {
-        Step::Scan(_) => return (1, 0),
-        Step::Filter(input, predicate) => (input, of_expr(predicate)),
-        Step::Project(input, exprs) => (input, deepest(exprs.iter())),
-        Step::Window(input, _) => (input, 0),
-        Step::Unnest(input, spec) => (input, of_expr(&spec.array)),
-        Step::Join(left, right, spec) => {
-            let (left, right) = (of_rel(left), of_rel(right));
-            let keys = spec.keys.iter().flat_map(|key| [&key.left, &key.right]);
-            let own = deepest(keys.chain(&spec.condition));
-            return (left.0.max(right.0) + 1, own.max(left.1).max(right.1));
-        }
-        Step::Union(inputs) => {
-            let depths = inputs.iter().map(of_rel);
-            let deeper = |a: (usize, usize), b: (usize, usize)| (a.0.max(b.0), a.1.max(b.1));
-            let (steps, exprs) = depths.fold((0, 0), deeper);
-            return (steps + 1, exprs);
-        }
-        Step::Aggregate(input, group_by) => {
-            let calls = group_by.calls.iter();
-            let of_calls = calls.flat_map(|call| call.argument.iter().chain(&call.filter));
-            (input, deepest(group_by.keys.iter().chain(of_calls)))
-        }
-        Step::Rank(input, by) => (input, deepest(by.exprs())),
-        Step::Over(input, by) => {
-            let of_calls = by.calls.iter().flat_map(|call| call.exprs());
-            (input, deepest(by.exprs().chain(of_calls)))
-        }
-    };
-    let (steps, below) = of_rel(input);
-    (steps + 1, exprs.max(below))
+    let below = rel.inputs().into_iter().map(of_rel);
+    let deeper = |a: (usize, usize), b: (usize, usize)| (a.0.max(b.0), a.1.max(b.1));
+    let (steps, exprs) = below.fold((0, 0), deeper);
+    let own = deepest(rel.exprs().into_iter());
+    (steps + 1, exprs.max(own))
 }
 
 fn deepest<'a>(exprs: impl Iterator<Item = &'a Expr>) -> usize {

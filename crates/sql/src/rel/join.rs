@@ -63,38 +63,6 @@ impl Rel {
         }
     }
 
-    /// What the step is made over.
-    pub fn inputs(&self) -> Vec<&Self> {
-        match &self.step {
-            Step::Scan(_) => vec![],
-            Step::Union(inputs) => inputs.iter().collect(),
-            Step::Join(left, right, _) => vec![left, right],
-            Step::Filter(input, _)
-            | Step::Project(input, _)
-            | Step::Window(input, _)
-            | Step::Aggregate(input, _)
-            | Step::Unnest(input, _)
-            | Step::Rank(input, _)
-            | Step::Over(input, _) => vec![input],
-        }
-    }
-
-    /// The same, to be changed.
-    pub fn inputs_mut(&mut self) -> Vec<&mut Self> {
-        match &mut self.step {
-            Step::Scan(_) => vec![],
-            Step::Union(inputs) => inputs.iter_mut().collect(),
-            Step::Join(left, right, _) => vec![left, right],
-            Step::Filter(input, _)
-            | Step::Project(input, _)
-            | Step::Window(input, _)
-            | Step::Aggregate(input, _)
-            | Step::Unnest(input, _)
-            | Step::Rank(input, _)
-            | Step::Over(input, _) => vec![input],
-        }
-    }
-
     /// The columns of both sides of a join, each with a name of its own.
     pub fn both_fields(left: &Self, right: &Self) -> Vec<(String, DataType)> {
         let mut fields = left.fields.clone();

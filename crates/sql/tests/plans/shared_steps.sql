@@ -42,6 +42,17 @@ INSERT INTO named SELECT d.name, UPPER(page) AS q FROM clicks JOIN countries AS 
 INSERT INTO prices SELECT price * 0E0 FROM clicks;
 INSERT INTO prices SELECT price * -0E0 FROM clicks;
 
+-- What OVER puts out is what any of the queries needs.
+CREATE VIEW visits AS
+SELECT page, country, price, COUNT(*) OVER w AS visit, SUM(price) OVER w AS spent FROM clicks
+WINDOW w AS (PARTITION BY user_id ORDER BY event_time ROWS BETWEEN 9 PRECEDING AND CURRENT ROW);
+INSERT INTO prices SELECT spent FROM visits WHERE visit > 5;
+INSERT INTO named SELECT country, page FROM visits WHERE visit = 1;
+
+-- Each call of chance gives values of its own, so these are two samples.
+INSERT INTO prices SELECT price FROM clicks WHERE RAND() < 0.1;
+INSERT INTO prices SELECT price FROM clicks WHERE RAND() < 0.1;
+
 -- Other windows, keys or conditions are other steps.
 INSERT INTO by_page
 SELECT window_start, page, COUNT(*) FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '2' MINUTE))

@@ -1,0 +1,75 @@
+//! What a step reads: its inputs, and expressions over them.
+
+use millstream_core::expr::Expr;
+use millstream_core::surroundings::Looks;
+
+use super::{GroupBy, Rel, Step};
+
+impl Rel {
+    /// What the step is made over.
+    pub fn inputs(&self) -> Vec<&Self> {
+        match &self.step {
+            Step::Scan(_) => vec![],
+            Step::Union(inputs) => inputs.iter().collect(),
+            Step::Join(left, right, _) => vec![left, right],
+            Step::Filter(input, _)
+            | Step::Project(input, _)
+            | Step::Window(input, _)
+            | Step::Aggregate(input, _)
+            | Step::Unnest(input, _)
+            | Step::Rank(input, _)
+            | Step::Over(input, _) => vec![input],
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn inputs_mut(&mut self) -> Vec<&mut Self> {
+        match &mut self.step {
+            Step::Scan(_) => vec![],
+            Step::Union(inputs) => inputs.iter_mut().collect(),
+            Step::Join(left, right, _) => vec![left, right],
+            Step::Filter(input, _)
+            | Step::Project(input, _)
+            | Step::Window(input, _)
+            | Step::Aggregate(input, _)
+            | Step::Unnest(input, _)
+            | Step::Rank(input, _)
+            | Step::Over(input, _) => vec![input],
+        }
+    }
+
+    /// The step's own expressions.
+    pub fn exprs(&self) -> Vec<&Expr> {
+        match &self.step {
+            Step::Scan(_) | Step::Window(..) | Step::Union(_) => vec![],
+            Step::Filter(_, predicate) => vec![predicate],
+            Step::Project(_, exprs) => exprs.iter().collect(),
+            Step::Aggregate(_, group_by) => group_by.exprs(),
+            Step::Join(_, _, spec) => {
+                let keys = spec.keys.iter().flat_map(|key| [&key.left, &key.right]);
+                keys.chain(&spec.condition).collect()
+            }
+            Step::Unnest(_, spec) => vec![&spec.array],
+            Step::Rank(_, by) => by.exprs().collect(),
+            Step::Over(_, by) => {
+                let of_calls = by.calls.iter().flat_map(|call| call.exprs());
+                by.exprs().chain(of_calls).collect()
+            }
+        }
+    }
+
+    /// Whether it, or what it is made over, draws from chance, so that it is not the same twice.
+    pub fn has_chance(&self) -> bool {
+        let draws = |expr: &&Expr| expr.looks(|at| at == Looks::AtChance);
+        self.exprs().iter().any(draws) || self.inputs().into_iter().any(Self::has_chance)
+    }
+}
+
+impl GroupBy {
+    /// Every expression over the input.
+    pub fn exprs(&self) -> Vec<&Expr> {
+        let calls = self.calls.iter();
+        let of_calls = calls.flat_map(|call| call.argument.iter().chain(&call.filter));
+        self.keys.iter().chain(of_calls).collect()
+    }
+}
