@@ -47,7 +47,7 @@ impl Sink for Blackhole {
         Ok(*self.committed.lock().expect("no panic while locked"))
     }
 
-    fn discard_after(&self, _: &SinkContext, _: Epoch) -> Result<()> {
+    fn discard_before(&self, _: &SinkContext) -> Result<()> {
         Ok(())
     }
 }
@@ -92,6 +92,7 @@ mod tests {
             pipeline: "p".into(),
             incarnation: Incarnation(0),
             sink: "s".into(),
+            run: Epoch(1),
         };
         let sink = sink();
         let mut writer = sink.writer(&context, ShardIndex(0)).unwrap();

@@ -103,7 +103,9 @@ fn failed(error: &std::io::Error) -> Error {
 
 impl Sink for PrintSink {
     fn writer(&self, context: &SinkContext, shard: ShardIndex) -> Result<Box<dyn SinkWriter>> {
-        let staging = self.staging(context).writer(self.env.random(), shard);
+        let staging = self
+            .staging(context)
+            .writer((context, self.env.random()), shard);
         Ok(Box::new(PrintWriter {
             staging,
             prefix: self.prefix.clone(),
@@ -131,9 +133,8 @@ impl Sink for PrintSink {
         Ok(*self.printed.lock().expect("no panic while locked"))
     }
 
-    fn discard_after(&self, context: &SinkContext, _last: Epoch) -> Result<()> {
-        // What the manifest names was printed, so nothing that is staged matters any more.
-        self.staging(context).discard_all()
+    fn discard_before(&self, context: &SinkContext) -> Result<()> {
+        self.staging(context).discard_before(context)
     }
 }
 

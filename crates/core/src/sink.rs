@@ -12,7 +12,8 @@ use crate::error::Result;
 use crate::ids::{Epoch, Incarnation, ShardIndex};
 use crate::storage::AppendFile;
 
-/// Who writes: the stable identity under which a sink remembers epochs.
+/// Who writes. A sink remembers epochs by pipeline, incarnation and sink; the run tells what one
+/// process has staged from what another has.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SinkContext {
     /// The pipeline's name.
@@ -21,6 +22,8 @@ pub struct SinkContext {
     pub incarnation: Incarnation,
     /// The sink table's name.
     pub sink: String,
+    /// The epoch with which the run began that writes: it claimed that epoch, so nobody else did.
+    pub run: Epoch,
 }
 
 /// An epoch of an incarnation. Ordered: a newer incarnation is later than any epoch of an older.
@@ -63,11 +66,12 @@ pub struct Held {
 ///     pipeline: "p".into(),
 ///     incarnation: Incarnation(0),
 ///     sink: "t".into(),
+///     run: Epoch(1),
 /// };
 /// let mut writer = sink.writer(&context, ShardIndex(0)).unwrap();
-/// assert!(writer.prepare(Epoch(1)).unwrap().is_none(), "nothing written, nothing staged");
-/// sink.commit(&context, Epoch(1), &[]).unwrap();
-/// assert_eq!(sink.committed(&context).unwrap(), Some(Epoch(1)));
+/// assert!(writer.prepare(Epoch(2)).unwrap().is_none(), "nothing written, nothing staged");
+/// sink.commit(&context, Epoch(2), &[]).unwrap();
+/// assert_eq!(sink.committed(&context).unwrap(), Some(Epoch(2)));
 /// ```
 pub trait Sink: Send + Sync {
     /// Opens the writer of one shard.
@@ -87,9 +91,10 @@ pub trait Sink: Send + Sync {
         Ok(None)
     }
 
-    /// Called on start, after the manifest's staged outputs were committed again: removes what
-    /// was staged for epochs after `last`, which no manifest refers to.
-    fn discard_after(&self, context: &SinkContext, last: Epoch) -> Result<()>;
+    /// Called on start, once the run has claimed its epoch: removes what runs before `context.run`
+    /// have staged. What counts of it has been committed, and they can decide no more. What later
+    /// runs have staged must stay.
+    fn discard_before(&self, context: &SinkContext) -> Result<()>;
 }
 
 /// Stages the rows of one shard.

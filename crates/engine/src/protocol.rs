@@ -3,5 +3,5 @@
 pub mod epoch;
 pub mod restart;
 
-pub use epoch::{EpochProtocol, Phase};
+pub use epoch::{EpochProtocol, Event, Loaded, Step};
 pub use restart::{RestartPolicy, Verdict};

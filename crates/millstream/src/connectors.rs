@@ -155,7 +155,7 @@ impl Sink for SharedSink {
         self.0.held(context)
     }
 
-    fn discard_after(&self, context: &SinkContext, last: Epoch) -> Result<()> {
-        self.0.discard_after(context, last)
+    fn discard_before(&self, context: &SinkContext) -> Result<()> {
+        self.0.discard_before(context)
     }
 }

@@ -181,7 +181,7 @@ impl Sink for Lines {
         Ok(all.keys().next_back().copied().map(Epoch))
     }
 
-    fn discard_after(&self, _: &SinkContext, _: Epoch) -> Result<()> {
+    fn discard_before(&self, _: &SinkContext) -> Result<()> {
         Ok(())
     }
 }

@@ -1,20 +1,20 @@
 //! [`FileSink`]: exactly once into files of lines.
 //!
 //! ```text
-//! .staging/<pipeline>.<sink>/<incarnation>-<shard>-<number>              being written, staged
+//! .staging/<pipeline>.<sink>/<run>-<shard>-<number>                      being written, staged
 //! part-<pipeline>.<sink>.<incarnation>-<epoch, 10 digits>-<shard>.jsonl  committed
 //! ```
 //!
 //! A writer streams encoded rows into a staged file; the manifest names it, its length and its
-//! final name. Committing is renaming. `number` goes on from what is in the staging folder, so a
-//! run never writes into a file of an earlier one. Characters of names other than letters, digits,
+//! final name. Committing is renaming. The run (incarnation and first epoch) is that of the writer, so
+//! none writes into a file of another. Characters of names other than letters, digits,
 //! `_` and `-` are written `%XX`, so that different names stay different.
 //!
 //! CRASH: between two renames, some files of the epoch are visible and others are not yet; the
 //! engine commits the epoch again on start, before anything else, and the rest is renamed.
 //!
 //! INVARIANT: a staged file that a manifest names is durable, and only its renaming takes it away
-//! before [`Sink::discard_after`], which comes after the commit. So one that is gone is committed,
+//! before [`Sink::discard_before`], which comes after the commit. So one that is gone is committed,
 //! whatever has become of the file it was renamed to.
 
 use std::collections::HashMap;
@@ -30,6 +30,7 @@ use millstream_core::{Epoch, Error, Result, ShardIndex};
 use serde::{Deserialize, Serialize};
 
 use crate::formats::{self, RowEncoder};
+use crate::storage::{is_before, run_name};
 
 /// Encoded rows are collected in memory up to this many bytes before they go to the file.
 const FLUSH_BYTES: usize = 256 << 10;
@@ -104,15 +105,12 @@ impl FileSink {
 
 impl Sink for FileSink {
     fn writer(&self, context: &SinkContext, shard: ShardIndex) -> Result<Box<dyn SinkWriter>> {
-        let staged = self.storage.list(&staged_prefix(context))?;
-        let number = |name: &String| name.rsplit('-').next()?.parse::<u64>().ok();
-        let newest = staged.iter().filter_map(number).max();
         Ok(Box::new(FileWriter {
             storage: Arc::clone(&self.storage),
             context: context.clone(),
             shard,
             encoder: formats::encoder(&self.config, &self.schema)?,
-            number: newest.map_or(0, |newest| newest + 1),
+            number: 0,
             buffer: vec![],
             ends: vec![],
             file: None,
@@ -140,9 +138,10 @@ impl Sink for FileSink {
         Ok(newest.and_then(before).map(Epoch))
     }
 
-    fn discard_after(&self, context: &SinkContext, _last: Epoch) -> Result<()> {
-        // Whatever the newest manifest staged has been renamed by now; the rest is unfinished.
-        let staged = self.storage.list(&staged_prefix(context))?;
+    fn discard_before(&self, context: &SinkContext) -> Result<()> {
+        let prefix = staged_prefix(context);
+        let mut staged = self.storage.list(&prefix)?;
+        staged.retain(|name| is_before(&name[prefix.len()..], context));
         staged.iter().try_for_each(|name| self.storage.delete(name))
     }
 }
@@ -167,7 +166,7 @@ impl FileWriter {
             let path = format!(
                 "{}{}-{}-{}",
                 staged_prefix(context),
-                context.incarnation,
+                run_name(context),
                 self.shard,
                 self.number
             );

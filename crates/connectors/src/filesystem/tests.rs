@@ -442,6 +442,7 @@ fn context(sink: &str) -> SinkContext {
         pipeline: "web-clicks.v2".into(),
         incarnation: Incarnation(3),
         sink: sink.into(),
+        run: Epoch(1),
     }
 }
 
@@ -531,7 +532,12 @@ fn a_commit_that_was_cut_off_goes_on_after_a_start() {
         "5 is not sure"
     );
     second.commit(&context, Epoch(5), &staged).unwrap();
-    second.discard_after(&context, Epoch(5)).unwrap();
+    second
+        .discard_before(&SinkContext {
+            run: Epoch(7),
+            ..context.clone()
+        })
+        .unwrap();
     assert_eq!(visible(&storage).len(), 2);
     assert_eq!(storage.list(".").unwrap(), [""; 0], "epoch 6 is gone");
     assert_eq!(sink(&storage).committed(&context).unwrap(), Some(Epoch(5)));
@@ -546,7 +552,12 @@ fn a_new_run_does_not_write_into_staged_files() {
     let mut staged = vec![];
     for epoch in 1..4 {
         let sink = sink(&storage);
-        let mut writer = sink.writer(&context, ShardIndex(0)).unwrap();
+        let run = Epoch(epoch as u64);
+        let of_run = SinkContext {
+            run,
+            ..context.clone()
+        };
+        let mut writer = sink.writer(&of_run, ShardIndex(0)).unwrap();
         writer.write(&rows(epoch..epoch + 1)).unwrap();
         staged.push(sync(writer.prepare(Epoch(epoch as u64)).unwrap()));
     }
@@ -577,7 +588,11 @@ fn sinks_of_similar_names_leave_each_other_alone() {
         writer.write(&rows(0..1)).unwrap();
         staged.push(sync(writer.prepare(Epoch(2)).unwrap()));
     }
-    sink.discard_after(&context("t"), Epoch(1)).unwrap();
+    sink.discard_before(&SinkContext {
+        run: Epoch(2),
+        ..context("t")
+    })
+    .unwrap();
     assert_eq!(storage.list(".").unwrap().len(), 3);
     sink.commit(&context("t-2"), Epoch(2), &staged[1..2])
         .unwrap();

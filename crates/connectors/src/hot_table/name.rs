@@ -174,6 +174,7 @@ mod tests {
             pipeline: "web-clicks".into(),
             incarnation: Incarnation(2),
             sink: "rt.agg".into(),
+            run: Epoch(1),
         };
         let writer = writer_name(&context).unwrap();
         let name = staged_name(&writer, mark(2, 17), 3);

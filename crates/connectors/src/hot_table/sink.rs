@@ -77,9 +77,9 @@ impl Sink for HotTableSink {
         }))
     }
 
-    fn discard_after(&self, context: &SinkContext, last: Epoch) -> Result<()> {
+    fn discard_before(&self, context: &SinkContext) -> Result<()> {
         self.table
-            .discard_after(&writer_name(context)?, mark(context, last))
+            .discard_through(&writer_name(context)?, mark(context, context.run))
     }
 }
 

@@ -252,8 +252,8 @@ impl HotTable {
         self.state().writers.get(writer).copied()
     }
 
-    /// Deletes what `writer` staged after `last` and what older incarnations left.
-    pub(super) fn discard_after(&self, writer: &str, last: Mark) -> Result<()> {
+    /// Deletes what `writer` staged up to `last` and did not commit, of older incarnations too.
+    pub(super) fn discard_through(&self, writer: &str, last: Mark) -> Result<()> {
         let committed = self.mark(writer);
         let folder = parts_folder(&self.folder);
         for path in self
@@ -264,10 +264,8 @@ impl HotTable {
             let Some(PartName::Staged { mark, .. }) = parse_part_name(file) else {
                 continue;
             };
-            let unreferred = mark.incarnation < last.incarnation
-                || (mark.incarnation == last.incarnation && mark.epoch > last.epoch);
             // What was ever committed may still be in a version: that is maintenance's to decide.
-            if unreferred && committed < Some(mark) {
+            if mark <= last && committed < Some(mark) {
                 self.storage.delete(&path)?;
                 self.staged().remove(file);
             }

@@ -94,6 +94,7 @@ impl Bed {
             pipeline: "p".into(),
             incarnation: Incarnation(self.incarnation),
             sink: "t".into(),
+            run: Epoch(1),
         }
     }
 

@@ -73,6 +73,7 @@ fn context() -> SinkContext {
         pipeline: "p".into(),
         incarnation: Incarnation(0),
         sink: "t".into(),
+        run: Epoch(1),
     }
 }
 
@@ -157,7 +158,11 @@ fn what_no_manifest_names_is_discarded() {
     let world = World::new(None);
     let sink = world.sink();
     stage(&sink, 1);
-    sink.discard_after(&context(), Epoch(0)).unwrap();
+    sink.discard_before(&SinkContext {
+        run: Epoch(2),
+        ..context()
+    })
+    .unwrap();
     assert_eq!(world.storage.list("").unwrap(), [""; 0]);
     assert_eq!(world.printed(), "");
 }

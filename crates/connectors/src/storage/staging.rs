@@ -1,15 +1,15 @@
 //! Records that a sink stages until their epoch is committed.
 //!
 //! ```text
-//! staging/<pipeline>/<sink>/<16 hex digits>-<shard>-<number>     records: u32 LE length, bytes
+//! staging/<pipeline>/<sink>/<run>-<16 hex digits>-<shard>-<number>     records: u32 LE length, bytes
 //! ```
 //!
-//! A writer streams records into files of its own, told apart by a random number; the manifest's
-//! payload names a file with its length and CRC-32, so one that is damaged or gone is found on
-//! commit.
+//! A writer streams records into files of its own, told apart by the run (incarnation and first epoch)
+//! and a random number; the manifest's payload names a file with its length and CRC-32, so one that is
+//! damaged or gone is found on commit.
 //!
-//! INVARIANT: only files that a manifest names matter. After a start, once the newest manifest's
-//! outputs are committed again, all others are garbage.
+//! INVARIANT: only files that a manifest names matter. Once a run has begun, those of the runs before
+//! it are garbage.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -47,11 +47,16 @@ impl Staging {
         }
     }
 
-    /// A writer of `shard`. `random` tells its files from those of other writers.
-    pub fn writer(&self, random: u64, shard: ShardIndex) -> StagingWriter {
+    /// A writer of `shard`. Run and random number tell its files from those of other writers.
+    pub fn writer(
+        &self,
+        (context, random): (&SinkContext, u64),
+        shard: ShardIndex,
+    ) -> StagingWriter {
+        let run = run_name(context);
         StagingWriter {
             storage: self.storage.clone(),
-            prefix: format!("{}{random:016x}-{shard}-", self.folder),
+            prefix: format!("{}{run}-{random:016x}-{shard}-", self.folder),
             number: 0,
             buffer: Vec::new(),
             records: 0,
@@ -96,11 +101,23 @@ impl Staging {
             .try_for_each(|staged| self.storage.delete(&payload(staged)?.path))
     }
 
-    /// Deletes everything that is staged. Called on start, when nothing staged matters any more.
-    pub fn discard_all(&self) -> Result<()> {
-        let paths = self.storage.list(&self.folder)?;
+    /// Deletes what runs before that of `context` have staged.
+    pub fn discard_before(&self, context: &SinkContext) -> Result<()> {
+        let mut paths = self.storage.list(&self.folder)?;
+        paths.retain(|path| is_before(&path[self.folder.len()..], context));
         paths.iter().try_for_each(|path| self.storage.delete(path))
     }
+}
+
+/// The run of `context`, as names of staged files begin with it.
+pub(crate) fn run_name(context: &SinkContext) -> String {
+    format!("{:010}.{:020}", context.incarnation.0, context.run.0)
+}
+
+/// Whether a staged file is of a run before that of `context`. So are names in which there is none.
+pub(crate) fn is_before(name: &str, context: &SinkContext) -> bool {
+    let run = name.split('-').next().unwrap_or_default();
+    !run.contains('.') || run < run_name(context).as_str()
 }
 
 /// Stages the records of one shard. After an error it is of no use any more.
@@ -237,18 +254,23 @@ fn file_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use millstream_core::memory::MemoryStorage;
-    use millstream_core::{ErrorKind, Incarnation};
+    use millstream_core::{Epoch, ErrorKind, Incarnation};
 
     use super::*;
 
     fn staging() -> (MemoryStorage, Staging) {
         let storage = MemoryStorage::default();
-        let context = SinkContext {
+        let staging = Staging::new(Arc::new(storage.clone()), &context(1));
+        (storage, staging)
+    }
+
+    fn context(run: u64) -> SinkContext {
+        SinkContext {
             pipeline: "../p".into(),
             incarnation: Incarnation(0),
             sink: "db.t".into(),
-        };
-        (storage.clone(), Staging::new(Arc::new(storage), &context))
+            run: Epoch(run),
+        }
     }
 
     fn stage(writer: &mut StagingWriter, records: &[&[u8]]) -> Option<Staged> {
@@ -265,7 +287,7 @@ mod tests {
     #[test]
     fn records_come_back_and_files_go() {
         let (storage, staging) = staging();
-        let mut writer = staging.writer(0xab, ShardIndex(3));
+        let mut writer = staging.writer((&context(1), 0xab), ShardIndex(3));
         assert!(stage(&mut writer, &[]).is_none());
         let big = vec![7; 3 * FLUSH_BYTES];
         let one = stage(&mut writer, &[b"a", b"", &big]).unwrap();
@@ -274,8 +296,8 @@ mod tests {
         assert_eq!(
             storage.list("").unwrap(),
             [
-                "staging/%2E%2E%2Fp/db%2Et/00000000000000ab-3-0",
-                "staging/%2E%2E%2Fp/db%2Et/00000000000000ab-3-1",
+                "staging/%2E%2E%2Fp/db%2Et/0000000000.00000000000000000001-00000000000000ab-3-0",
+                "staging/%2E%2E%2Fp/db%2Et/0000000000.00000000000000000001-00000000000000ab-3-1",
             ]
         );
         storage.crash();
@@ -284,15 +306,25 @@ mod tests {
         assert_eq!(lengths, [1, 0, big.len()]);
         staging.remove(&[one]).unwrap();
         assert_eq!(staging.read(&two).unwrap(), b"\x05\0\0\0later");
-        staging.discard_all().unwrap();
+        staging.discard_before(&context(1)).unwrap();
+        assert_eq!(storage.list("").unwrap().len(), 1, "it is of this run");
+        staging.discard_before(&context(2)).unwrap();
         assert_eq!(storage.list("").unwrap(), [""; 0]);
     }
 
     #[test]
     fn a_writer_with_the_same_number_leaves_the_files_of_another_alone() {
         let (_, staging) = staging();
-        let one = stage(&mut staging.writer(1, ShardIndex(0)), &[b"one"]).unwrap();
-        let two = stage(&mut staging.writer(1, ShardIndex(0)), &[b"two"]).unwrap();
+        let one = stage(
+            &mut staging.writer((&context(1), 1), ShardIndex(0)),
+            &[b"one"],
+        )
+        .unwrap();
+        let two = stage(
+            &mut staging.writer((&context(1), 1), ShardIndex(0)),
+            &[b"two"],
+        )
+        .unwrap();
         assert_eq!(staging.read(&one).unwrap(), b"\x03\0\0\0one");
         assert_eq!(staging.read(&two).unwrap(), b"\x03\0\0\0two");
     }
@@ -300,7 +332,11 @@ mod tests {
     #[test]
     fn damage_is_found_and_named() {
         let (storage, staging) = staging();
-        let staged = stage(&mut staging.writer(1, ShardIndex(0)), &[b"abc"]).unwrap();
+        let staged = stage(
+            &mut staging.writer((&context(1), 1), ShardIndex(0)),
+            &[b"abc"],
+        )
+        .unwrap();
         let path = storage.list("").unwrap().remove(0);
         let check = |expected: &str| {
             let error = staging.read(&staged).unwrap_err();

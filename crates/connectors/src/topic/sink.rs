@@ -72,7 +72,9 @@ impl Sink for TopicSink {
         Ok(Box::new(TopicSinkWriter {
             topic: self.topic.clone(),
             encoder: encoder(&self.plan.connector, &self.plan.schema)?,
-            staging: self.staging(context).writer(self.env.random(), shard),
+            staging: self
+                .staging(context)
+                .writer((context, self.env.random()), shard),
             encoded: Vec::new(),
             ends: Vec::new(),
         }))
@@ -106,7 +108,7 @@ impl Sink for TopicSink {
             self.log
                 .append_epoch(&self.topic, partition, &producer, &records)?;
         }
-        // CRASH: what stays is removed by `discard_after`.
+        // CRASH: what stays is removed by `discard_before`.
         staging.remove(staged)
     }
 
@@ -124,9 +126,8 @@ impl Sink for TopicSink {
         }))
     }
 
-    fn discard_after(&self, context: &SinkContext, _last: Epoch) -> Result<()> {
-        // What the manifest names was committed, so nothing that is staged matters any more.
-        self.staging(context).discard_all()
+    fn discard_before(&self, context: &SinkContext) -> Result<()> {
+        self.staging(context).discard_before(context)
     }
 }
 

@@ -60,8 +60,9 @@ impl Sink for MemorySink {
         Ok(self.state().committed)
     }
 
-    fn discard_after(&self, _: &SinkContext, last: Epoch) -> Result<()> {
-        self.state().staged.retain(|(epoch, _), _| *epoch <= last);
+    fn discard_before(&self, context: &SinkContext) -> Result<()> {
+        let mut state = self.state();
+        state.staged.retain(|(epoch, _), _| *epoch > context.run);
         Ok(())
     }
 }

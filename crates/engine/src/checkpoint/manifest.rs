@@ -24,6 +24,9 @@ pub struct Manifest {
     pub incarnation: Incarnation,
     /// The epoch.
     pub epoch: Epoch,
+    /// Whether a run began with it: it has no rows, and says what the one before says.
+    #[serde(default)]
+    pub is_claim: bool,
     /// Number of shards that wrote the segments.
     pub parallelism: u32,
     /// Whether all input was read and every window has fired.
@@ -166,16 +169,27 @@ impl Manifest {
         }
     }
 
-    /// Goes on in `incarnation` from what is committed everywhere.
-    pub fn rewind(&mut self, incarnation: Incarnation) {
+    /// Whether nothing was read or written yet.
+    pub fn is_blank(&self) -> bool {
+        let unread = |source: &SourceProgress| source.counters.rows_read == 0;
+        self.segments.is_empty() && self.sources.values().all(unread) && !self.finished
+    }
+
+    /// The manifest with which a run begins as `mark`, once everything is committed.
+    #[must_use]
+    pub fn claim(&self, mark: EpochMark) -> Self {
+        let mut claim = self.clone();
         let tables: Vec<String> = self.sinks.keys().cloned().collect();
         for table in tables {
             let held = self.committed_by(&table);
-            let progress = self.sinks.entry(table).or_default();
+            let progress = claim.sinks.entry(table).or_default();
             progress.held = held;
             progress.staged.clear();
         }
-        self.incarnation = incarnation;
+        claim.incarnation = mark.incarnation;
+        claim.epoch = mark.epoch;
+        claim.is_claim = true;
+        claim
     }
 
     /// Reads a file; `path` is for messages.
@@ -229,6 +243,7 @@ mod tests {
             fingerprint: "0".into(),
             incarnation: Incarnation(0),
             epoch: Epoch(3),
+            is_claim: false,
             parallelism: 2,
             finished: false,
             processing_ms: None,

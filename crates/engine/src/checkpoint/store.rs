@@ -1,6 +1,6 @@
 //! Reads and writes manifests and segments of one pipeline, and removes what nothing refers to.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_core::env::Env;
@@ -13,13 +13,31 @@ use super::segment::{self, StateRows};
 /// Manifests that are kept. The newest decides; the others are for going back after damage.
 const KEPT: usize = 3;
 
+/// A manifest that is kept.
+struct Kept {
+    path: String,
+    segments: BTreeSet<String>,
+    is_claim: bool,
+}
+
+impl Kept {
+    fn new(path: String, manifest: &Manifest) -> Self {
+        let segments = manifest.segments.iter();
+        Self {
+            path,
+            segments: segments.map(|segment| segment.file.clone()).collect(),
+            is_claim: manifest.is_claim,
+        }
+    }
+}
+
 /// The checkpoints of one pipeline.
 pub struct CheckpointStore {
     storage: Arc<dyn Storage>,
     env: Arc<dyn Env>,
     root: String,
-    /// Path and segment files of the manifests that are kept, oldest first.
-    kept: VecDeque<(String, BTreeSet<String>)>,
+    /// The manifests that are kept, oldest first.
+    kept: Vec<Kept>,
     /// Path of the manifest that was loaded, or could not be.
     loaded: Option<String>,
     /// Whether nothing newer lies beside it.
@@ -33,7 +51,7 @@ impl CheckpointStore {
             storage,
             env,
             root: format!("pipelines/{pipeline}"),
-            kept: VecDeque::new(),
+            kept: vec![],
             loaded: None,
             is_newest: true,
         }
@@ -65,7 +83,7 @@ impl CheckpointStore {
         for path in paths.iter().filter(|path| *path <= newest) {
             // An older one that is damaged is of no use to anybody.
             if let Ok(manifest) = self.read(path) {
-                self.kept.push_back((path.clone(), files(&manifest)));
+                self.kept.push(Kept::new(path.clone(), &manifest));
             }
         }
         Ok(Some(manifest))
@@ -191,54 +209,71 @@ impl CheckpointStore {
         Ok(bytes)
     }
 
-    /// Decides an epoch. `Fenced` if somebody else has decided it already.
+    /// Decides an epoch. `Fenced` if somebody else has decided it, or a later one: the manifest that
+    /// would have been in the way may have been collected since.
     pub fn write_manifest(&mut self, manifest: &Manifest) -> Result<()> {
         let path = self.manifest_path(manifest.incarnation, manifest.epoch);
+        let fenced = |found: &dyn std::fmt::Display| {
+            let pipeline = &manifest.pipeline;
+            let message = format!("another process has taken pipeline `{pipeline}` over: {found}");
+            Error::new(ErrorKind::Fenced, message)
+        };
         let written = self.storage.put_if_absent(&path, &manifest.encode()?);
         written.map_err(|error| match error.kind() {
-            ErrorKind::Conflict => Error::new(
-                ErrorKind::Fenced,
-                format!(
-                    "another process has taken pipeline `{}` over: {error}",
-                    manifest.pipeline
-                ),
-            ),
+            ErrorKind::Conflict => fenced(&error),
             _ => error,
         })?;
-        self.kept.push_back((path, files(manifest)));
+        let newest = self.paths()?.pop();
+        if let Some(newest) = newest.filter(|newest| *newest != path) {
+            self.storage.delete(&path)?;
+            return Err(fenced(&format!("`{newest}` is there")));
+        }
+        self.kept.push(Kept::new(path, manifest));
         Ok(())
     }
 
-    /// Removes older manifests and the segments that only they refer to.
+    /// Removes older manifests and the segments that only they refer to. Claims do not count: what
+    /// they say, another manifest says too, and starting again and again must not push those out.
     pub fn collect_garbage(&mut self) -> Result<()> {
-        while self.kept.len() > KEPT {
-            let Some((path, files)) = self.kept.pop_front() else {
-                return Ok(());
-            };
+        let newest = self.kept.len().saturating_sub(1);
+        let decided = self.kept.iter().filter(|kept| !kept.is_claim).count();
+        let mut surplus = decided.saturating_sub(KEPT);
+        let mut garbage = vec![];
+        for (index, kept) in std::mem::take(&mut self.kept).into_iter().enumerate() {
+            let is_surplus = !kept.is_claim && surplus > 0;
+            surplus -= usize::from(is_surplus);
+            match index < newest && (kept.is_claim || is_surplus) {
+                true => garbage.push(kept),
+                false => self.kept.push(kept),
+            }
+        }
+        for Kept { path, segments, .. } in garbage {
             // CRASH: the manifest goes first: one that is there has all its segments.
             self.storage.delete(&path)?;
-            for file in files {
-                if !self.kept.iter().any(|(_, kept)| kept.contains(&file)) {
-                    self.storage.delete(&file)?;
+            for segment in segments {
+                if !self.is_kept(&segment) {
+                    self.storage.delete(&segment)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Removes segments that no manifest refers to: leftovers of a crash. Called on start, when
-    /// nobody else writes.
-    pub fn remove_orphans(&self) -> Result<()> {
-        for file in self.storage.list(&format!("{}/state/", self.root))? {
-            if !self.kept.iter().any(|(_, kept)| kept.contains(&file)) {
+    fn is_kept(&self, segment: &String) -> bool {
+        self.kept.iter().any(|kept| kept.segments.contains(segment))
+    }
+
+    /// Removes segments of epochs up to `last` that no manifest refers to: leftovers of a crash.
+    /// Called once `last` is claimed: nobody will decide an epoch up to it any more.
+    pub fn remove_orphans(&self, last: Epoch) -> Result<()> {
+        let folder = format!("{}/state/", self.root);
+        for file in self.storage.list(&folder)? {
+            let epoch = file[folder.len()..].split('-').next();
+            let epoch = epoch.and_then(|epoch| epoch.parse().ok()).map(Epoch);
+            if !self.is_kept(&file) && epoch.is_none_or(|epoch| epoch <= last) {
                 self.storage.delete(&file)?;
             }
         }
         Ok(())
     }
-}
-
-fn files(manifest: &Manifest) -> BTreeSet<String> {
-    let files = manifest.segments.iter();
-    files.map(|segment| segment.file.clone()).collect()
 }

@@ -1,118 +1,178 @@
-//! The life of an epoch.
+//! The epoch protocol, from a pipeline's start on, as a state machine without I/O: it says which step
+//! comes next, whoever drives it carries the step out and reports. The runtime and the model check
+//! (`tests/protocol`) drive the same code.
 //!
 //! ```text
-//! Reading --begin--> Draining --staged--> Staged --durable--> Durable --committed--> Reading
+//! start      Load ──> Commit, each sink ──> Restore ──> Claim ──> Discard ──> Read
+//!              ^────────────taken by another──────────────┘
+//! an epoch   Read ──> Align ──> Stage ──> Decide ──> Commit, each sink ──> Collect ──> Read
+//!              ^──unchanged──┘              └──taken by another──> Stop
 //! ```
 //!
-//! | phase | a crash now means |
+//! | a crash before `Decide` is durable | the epoch never was: its input is read again |
 //! |---|---|
-//! | Reading, Draining, Staged | the epoch never was: its input is read again |
-//! | Durable | recovery commits the epoch's staged outputs (again) |
+//! | a crash after it | the next start commits the epoch's staged output (again) |
 //!
-//! INVARIANT: the manifest of epoch e+1 is not written before every sink holds e.
+//! A *claim* is an epoch without rows. It takes the number that the run before would have decided next,
+//! so that run, should it still be alive, finds it taken and stops: from then on nobody but this run
+//! decides, and what earlier runs have staged can be removed.
+//!
+//! A step that fails, or whose outcome is not known, ends the machine: a new one starts with `Load`,
+//! which finds out. INVARIANT: no epoch is decided before every sink holds the one before.
 
-use millstream_core::{Epoch, Error, Incarnation, Result};
+use millstream_core::sink::EpochMark;
+use millstream_core::{Epoch, Error, Incarnation, Result, SinkId};
 
-/// Where the current epoch is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Shards read; nothing of the next epoch is fixed.
-    Reading,
-    /// Shards stand at the barrier.
-    Draining,
-    /// Outputs and state are written but no manifest names them.
-    Staged,
-    /// The manifest is written: the epoch is decided, sinks have to follow.
-    Durable,
+/// What is to be done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Read the manifest to start from: [`Event::Loaded`].
+    Load,
+    /// Have a sink make what the last decided epoch staged visible, unless it holds that epoch:
+    /// [`Event::Done`].
+    Commit(SinkId),
+    /// Load state and open sources as the manifest says: [`Event::Done`].
+    Restore,
+    /// Write an epoch without rows, if there is none of its number: [`Event::Done`] or
+    /// [`Event::Taken`].
+    Claim(Epoch),
+    /// Remove what runs before this one have staged and no manifest names: [`Event::Done`].
+    Discard,
+    /// Read input until an epoch is to end: [`Event::Done`].
+    Read,
+    /// Have all shards stand at the barrier: [`Event::Done`], or [`Event::Unchanged`] if nothing came
+    /// since the last epoch.
+    Align(Epoch),
+    /// Make output and state of the epoch durable, invisibly: [`Event::Staged`].
+    Stage(Epoch),
+    /// Write the epoch's manifest, if there is none of its number: [`Event::Done`] or
+    /// [`Event::Taken`].
+    Decide(Epoch),
+    /// Remove manifests and state that are no longer needed: [`Event::Done`].
+    Collect,
+    /// Nothing: another run has taken the pipeline over.
+    Stop,
 }
 
-/// Decides what may happen next. The runtime asks before it acts.
+/// What became of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// It is done, and durable.
+    Done,
+    /// The manifest to start from.
+    Loaded(Loaded),
+    /// Nothing has changed since the last epoch.
+    Unchanged,
+    /// Everything of the epoch is staged; these sinks have output in it.
+    Staged(Vec<SinkId>),
+    /// Somebody else has written that epoch.
+    Taken,
+}
+
+/// A manifest that a run starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Its epoch; epoch 0 if there is none.
+    pub mark: EpochMark,
+    /// Sinks whose staged output has to be committed again. None if there is a newer manifest, which
+    /// proves that they hold it.
+    pub outputs: Vec<SinkId>,
+    /// The incarnation in which to go on, if that is a new one: the pipeline is rewound.
+    pub rewind: Option<Incarnation>,
+}
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EpochProtocol {
-    incarnation: Incarnation,
-    current: Epoch,
-    phase: Phase,
+    decided: EpochMark,
+    rewind: Option<Incarnation>,
+    step: Step,
+    /// Sinks that have to commit the decided epoch, besides the one of `step`.
+    outputs: Vec<SinkId>,
+    is_started: bool,
 }
 
 impl EpochProtocol {
-    /// A pipeline that never ran.
+    /// A run that is about to start.
     pub fn new() -> Self {
         Self {
-            incarnation: Incarnation(0),
-            current: Epoch(0),
-            phase: Phase::Reading,
+            decided: EpochMark {
+                incarnation: Incarnation(0),
+                epoch: Epoch(0),
+            },
+            rewind: None,
+            step: Step::Load,
+            outputs: vec![],
+            is_started: false,
         }
     }
 
-    /// A pipeline whose newest manifest is `epoch`: its outputs have to be committed again.
-    pub fn recovered(incarnation: Incarnation, epoch: Epoch) -> Self {
-        Self {
-            incarnation,
-            current: epoch,
-            phase: Phase::Durable,
+    /// What to do next.
+    pub fn step(&self) -> Step {
+        self.step
+    }
+
+    /// The last epoch that is known to be decided.
+    pub fn decided(&self) -> EpochMark {
+        self.decided
+    }
+
+    /// Takes what became of the step, and says what to do next.
+    ///
+    /// # Errors
+    /// `Bug` if that cannot become of it.
+    pub fn on(&mut self, event: Event) -> Result<Step> {
+        self.step = match (self.step, event) {
+            (Step::Load, Event::Loaded(loaded)) => self.loaded(loaded),
+            (Step::Commit(_), Event::Done) => self.commit_next(),
+            (Step::Restore, Event::Done) => Step::Claim(self.next()),
+            (Step::Claim(_), Event::Taken) => Step::Load,
+            (Step::Claim(epoch), Event::Done) => {
+                let incarnation = self.rewind.take().unwrap_or(self.decided.incarnation);
+                self.decided = EpochMark { incarnation, epoch };
+                self.is_started = true;
+                Step::Discard
+            }
+            (Step::Discard | Step::Collect, Event::Done) | (Step::Align(_), Event::Unchanged) => {
+                Step::Read
+            }
+            (Step::Read, Event::Done) => Step::Align(self.next()),
+            (Step::Align(epoch), Event::Done) => Step::Stage(epoch),
+            (Step::Stage(epoch), Event::Staged(outputs)) => {
+                self.outputs = outputs;
+                Step::Decide(epoch)
+            }
+            (Step::Decide(_), Event::Taken) => Step::Stop,
+            (Step::Decide(epoch), Event::Done) => {
+                self.decided.epoch = epoch;
+                self.commit_next()
+            }
+            (step, event) => {
+                let decided = self.decided;
+                let message = format!("{event:?} cannot become of {step:?} after {decided}");
+                return Err(Error::bug(message));
+            }
+        };
+        Ok(self.step)
+    }
+
+    fn loaded(&mut self, loaded: Loaded) -> Step {
+        self.decided = loaded.mark;
+        self.outputs = loaded.outputs;
+        self.rewind = loaded.rewind;
+        self.commit_next()
+    }
+
+    fn commit_next(&mut self) -> Step {
+        match self.outputs.pop() {
+            Some(sink) => Step::Commit(sink),
+            None if self.is_started => Step::Collect,
+            None => Step::Restore,
         }
     }
 
-    /// How often the pipeline was rewound.
-    pub fn incarnation(&self) -> Incarnation {
-        self.incarnation
-    }
-
-    /// The phase.
-    pub fn phase(&self) -> Phase {
-        self.phase
-    }
-
-    /// The last epoch that is decided.
-    pub fn decided(&self) -> Epoch {
-        match self.phase {
-            Phase::Reading | Phase::Durable => self.current,
-            Phase::Draining | Phase::Staged => Epoch(self.current.0 - 1),
-        }
-    }
-
-    /// Begins the next epoch's barrier.
-    pub fn begin(&mut self) -> Result<Epoch> {
-        self.step(Phase::Reading, Phase::Draining)?;
-        self.current = self.current.next();
-        Ok(self.current)
-    }
-
-    /// Nothing changed since the last epoch: there will be no new one.
-    pub fn cancel(&mut self) -> Result<()> {
-        self.step(Phase::Draining, Phase::Reading)?;
-        self.current = Epoch(self.current.0 - 1);
-        Ok(())
-    }
-
-    /// Every output and segment of the epoch is durable.
-    pub fn staged(&mut self) -> Result<()> {
-        self.step(Phase::Draining, Phase::Staged)
-    }
-
-    /// The manifest is durable.
-    pub fn durable(&mut self) -> Result<()> {
-        self.step(Phase::Staged, Phase::Durable)
-    }
-
-    /// Every sink holds the epoch.
-    pub fn committed(&mut self) -> Result<()> {
-        self.step(Phase::Durable, Phase::Reading)
-    }
-
-    /// A rewound pipeline counts on in an incarnation after the `newest` that ever was.
-    pub fn rewind(&mut self, newest: Incarnation) {
-        self.incarnation = Incarnation(newest.0 + 1);
-    }
-
-    fn step(&mut self, from: Phase, to: Phase) -> Result<()> {
-        if self.phase != from {
-            let (epoch, phase) = (self.current, self.phase);
-            let message = format!("epoch {epoch} goes to {to:?} from {phase:?}, expected {from:?}");
-            return Err(Error::bug(message));
-        }
-        self.phase = to;
-        Ok(())
+    fn next(&self) -> Epoch {
+        self.decided.epoch.next()
     }
 }
 
@@ -126,39 +186,83 @@ impl Default for EpochProtocol {
 mod tests {
     use super::*;
 
+    const SINK: SinkId = SinkId(0);
+
+    fn loaded(epoch: u64, outputs: Vec<SinkId>) -> Event {
+        Event::Loaded(Loaded {
+            mark: EpochMark {
+                incarnation: Incarnation(0),
+                epoch: Epoch(epoch),
+            },
+            outputs,
+            rewind: None,
+        })
+    }
+
+    /// A run that has started from `epoch`.
+    fn started(epoch: u64) -> EpochProtocol {
+        let mut protocol = EpochProtocol::new();
+        protocol.on(loaded(epoch, vec![])).unwrap();
+        for _ in 0..3 {
+            protocol.on(Event::Done).unwrap();
+        }
+        assert_eq!(protocol.step(), Step::Read);
+        protocol
+    }
+
     #[test]
     fn an_epoch_is_decided_by_its_manifest() {
-        let mut protocol = EpochProtocol::new();
-        assert_eq!(protocol.begin().unwrap(), Epoch(1));
-        protocol.staged().unwrap();
-        assert_eq!(protocol.decided(), Epoch(0));
-        assert!(
-            protocol.committed().is_err(),
-            "nothing is committed before its manifest"
-        );
-        protocol.durable().unwrap();
-        assert_eq!(protocol.decided(), Epoch(1));
-        assert!(
-            protocol.begin().is_err(),
-            "one epoch is outstanding at most"
-        );
-        protocol.committed().unwrap();
-        assert_eq!(protocol.begin().unwrap(), Epoch(2));
+        let mut protocol = started(0);
+        assert_eq!(protocol.on(Event::Done).unwrap(), Step::Align(Epoch(2)));
+        assert_eq!(protocol.on(Event::Done).unwrap(), Step::Stage(Epoch(2)));
+        let step = protocol.on(Event::Staged(vec![SINK])).unwrap();
+        assert_eq!(step, Step::Decide(Epoch(2)));
+        assert_eq!(protocol.decided().epoch, Epoch(1), "the claim");
+        assert_eq!(protocol.on(Event::Done).unwrap(), Step::Commit(SINK));
+        assert_eq!(protocol.decided().epoch, Epoch(2));
+        assert_eq!(protocol.on(Event::Done).unwrap(), Step::Collect);
+        assert_eq!(protocol.on(Event::Done).unwrap(), Step::Read);
     }
 
     #[test]
     fn an_epoch_without_changes_leaves_no_gap() {
-        let mut protocol = EpochProtocol::new();
-        protocol.begin().unwrap();
-        protocol.cancel().unwrap();
-        assert_eq!(protocol.begin().unwrap(), Epoch(1));
+        let mut protocol = started(0);
+        protocol.on(Event::Done).unwrap();
+        assert_eq!(protocol.on(Event::Unchanged).unwrap(), Step::Read);
+        assert_eq!(protocol.on(Event::Done).unwrap(), Step::Align(Epoch(2)));
     }
 
     #[test]
-    fn recovery_commits_again_first() {
-        let mut protocol = EpochProtocol::recovered(Incarnation(0), Epoch(7));
-        assert!(protocol.begin().is_err());
-        protocol.committed().unwrap();
-        assert_eq!(protocol.begin().unwrap(), Epoch(8));
+    fn a_start_commits_again_before_it_claims() {
+        let mut protocol = EpochProtocol::new();
+        let step = protocol.on(loaded(7, vec![SINK])).unwrap();
+        assert_eq!(step, Step::Commit(SINK));
+        assert_eq!(protocol.on(Event::Done).unwrap(), Step::Restore);
+        assert_eq!(protocol.on(Event::Done).unwrap(), Step::Claim(Epoch(8)));
+        assert_eq!(protocol.on(Event::Taken).unwrap(), Step::Load);
+    }
+
+    #[test]
+    fn what_is_rewound_goes_on_in_another_incarnation() {
+        let mut protocol = EpochProtocol::new();
+        let Event::Loaded(loaded) = loaded(3, vec![]) else {
+            unreachable!()
+        };
+        let rewind = Some(Incarnation(2));
+        protocol
+            .on(Event::Loaded(Loaded { rewind, ..loaded }))
+            .unwrap();
+        protocol.on(Event::Done).unwrap();
+        assert_eq!(protocol.step(), Step::Claim(Epoch(4)));
+        assert_eq!(protocol.decided().incarnation, Incarnation(0));
+        protocol.on(Event::Done).unwrap();
+        assert_eq!(protocol.decided().to_string(), "epoch 4 of incarnation 2");
+    }
+
+    #[test]
+    fn what_cannot_be_is_a_bug() {
+        let mut protocol = started(0);
+        let error = protocol.on(Event::Taken).unwrap_err();
+        assert_eq!(error.kind(), millstream_core::ErrorKind::Bug);
     }
 }

@@ -18,16 +18,17 @@ use super::progress::{
     add_nodes, add_reports, initial_status, is_unchanged, source_marks, source_progress,
     update_status,
 };
-use super::recovery::{Recovered, open_splits};
+use super::recovery::{self, Recovered, open_splits};
 use super::shard::{EpochOutput, Request, Shard, ShardSplit, SplitReport};
 use super::tables::Tables;
 use crate::checkpoint::compaction::{WHOLE, compact, drop_expired, outgrown};
 use crate::checkpoint::{
     CheckpointStore, Manifest, SegmentRef, SinkProgress, SourceProgress, StateRows,
 };
+use crate::operator::chain::NodeCounters;
 use crate::operator::progress::Moment;
 use crate::operator::{NodeProgress, StateBatch, stateful};
-use crate::protocol::EpochProtocol;
+use crate::protocol::{EpochProtocol, Event, Step};
 use crate::status::{JobState, JobStatus};
 
 /// State that changed in an epoch, by node and part.
@@ -56,6 +57,34 @@ pub struct Coordinator<P> {
     /// Splits that a shard has, whether or not a manifest names them yet.
     opened: BTreeSet<(SourceId, SplitId)>,
     status: JobStatus,
+}
+
+/// An epoch that is being cut.
+struct Cut {
+    started: Duration,
+    /// How long shards stood.
+    standing: Duration,
+    reports: Vec<SplitReport>,
+    now_ms: i64,
+    sources: BTreeMap<String, SourceProgress>,
+    at: Option<Moment>,
+    nodes: Vec<Vec<NodeCounters>>,
+    next: Option<Manifest>,
+}
+
+impl Cut {
+    fn new(started: Duration) -> Self {
+        Self {
+            started,
+            standing: Duration::ZERO,
+            reports: vec![],
+            now_ms: 0,
+            sources: BTreeMap::new(),
+            at: None,
+            nodes: vec![],
+            next: None,
+        }
+    }
 }
 
 impl<P: ShardPool> Coordinator<P> {
@@ -110,42 +139,62 @@ impl<P: ShardPool> Coordinator<P> {
     pub fn run_epoch(&mut self) -> Result<bool> {
         self.discover()?;
         self.refresh_tables()?;
-        let epoch = self.protocol.begin()?;
-        let started = self.config.env.monotonic();
+        let before = self.protocol.decided();
+        let mut cut = Cut::new(self.config.env.monotonic());
+        self.protocol.on(Event::Done)?;
+        while self.protocol.step() != Step::Read {
+            let event = self.carry_out(self.protocol.step(), &mut cut)?;
+            self.protocol.on(event)?;
+        }
+        let is_new = self.protocol.decided() != before;
+        if is_new {
+            self.rewrite_state = false;
+            update_status(&mut self.status, &self.config.plan, &self.manifest);
+            add_nodes(&mut self.status, &cut.nodes);
+            let whole = self.config.env.monotonic().saturating_sub(cut.started);
+            self.status.barrier_ms = cut.standing.as_secs_f64() * 1e3;
+            self.status.epoch_ms = whole.as_secs_f64() * 1e3;
+            self.status.committed_at_ms = Some(self.config.env.now_ms());
+        }
+        self.settle(&cut.reports, cut.now_ms);
+        Ok(is_new)
+    }
+
+    fn carry_out(&mut self, step: Step, cut: &mut Cut) -> Result<Event> {
+        match step {
+            Step::Align(_) => return self.align(cut),
+            Step::Stage(epoch) => return self.stage(epoch, cut),
+            Step::Decide(_) => {
+                let next = cut.next.take();
+                let next = next.ok_or_else(|| Error::bug("an epoch is staged, then decided"))?;
+                self.store.write_manifest(&next)?;
+                self.manifest = next;
+            }
+            Step::Commit(sink) => {
+                let (sink, context) = &self.sinks[sink.index()];
+                recovery::commit(&**sink, context, &self.manifest)?;
+            }
+            Step::Collect => self.store.collect_garbage()?,
+            other => return Err(Error::bug(format!("{other:?} is no step of an epoch"))),
+        }
+        Ok(Event::Done)
+    }
+
+    /// Lets all shards stand at the barrier.
+    fn align(&mut self, cut: &mut Cut) -> Result<Event> {
         let (reports, is_due) = pool::barrier(&mut self.pool)?;
-        let now_ms = self.config.env.now_ms();
-        let sources = self.progress(&reports, now_ms);
-        let at = self.moment(&sources, self.clock.now_ms());
-        let is_unchanged = is_unchanged(&self.manifest, &sources)
+        cut.reports = reports;
+        cut.now_ms = self.config.env.now_ms();
+        cut.sources = self.progress(&cut.reports, cut.now_ms);
+        let at = self.moment(&cut.sources, self.clock.now_ms());
+        let is_unchanged = is_unchanged(&self.manifest, &cut.sources)
             && at.nodes == self.moment(&self.manifest.sources, at.now_ms).nodes;
         if is_unchanged && !self.rewrite_state && !is_due {
             pool::resume(&mut self.pool)?;
-            self.protocol.cancel()?;
-            self.settle(&reports, now_ms);
-            return Ok(false);
+            return Ok(Event::Unchanged);
         }
-        self.fire(&at)?;
-        let whole = self.written_whole(&at);
-        let outputs = pool::finish(&mut self.pool, (epoch, &whole))?;
-        let standing = self.config.env.monotonic().saturating_sub(started);
-        let nodes: Vec<_> = outputs.iter().map(|output| output.nodes.clone()).collect();
-        let manifest = self.stage((epoch, &at, &whole), sources, outputs)?;
-        self.protocol.staged()?;
-        self.store.write_manifest(&manifest)?;
-        self.protocol.durable()?;
-        self.manifest = manifest;
-        self.commit()?;
-        self.protocol.committed()?;
-        self.store.collect_garbage()?;
-        self.rewrite_state = false;
-        update_status(&mut self.status, &self.config.plan, &self.manifest);
-        add_nodes(&mut self.status, &nodes);
-        let whole = self.config.env.monotonic().saturating_sub(started);
-        self.status.barrier_ms = standing.as_secs_f64() * 1e3;
-        self.status.epoch_ms = whole.as_secs_f64() * 1e3;
-        self.status.committed_at_ms = Some(self.config.env.now_ms());
-        self.settle(&reports, now_ms);
-        Ok(true)
+        cut.at = Some(at);
+        Ok(Event::Done)
     }
 
     /// The state that users see after an epoch.
@@ -194,8 +243,26 @@ impl<P: ShardPool> Coordinator<P> {
         Ok(())
     }
 
-    /// Makes everything that the epoch consists of durable; the manifest that will decide it.
-    fn stage(
+    /// Fires windows, lets the shards go on, and makes everything that the epoch consists of durable.
+    fn stage(&mut self, epoch: Epoch, cut: &mut Cut) -> Result<Event> {
+        let sources = std::mem::take(&mut cut.sources);
+        let at = cut.at.take();
+        let at = at.ok_or_else(|| Error::bug("shards are aligned at a moment"))?;
+        self.fire(&at)?;
+        let whole = self.written_whole(&at);
+        let outputs = pool::finish(&mut self.pool, (epoch, &whole))?;
+        cut.standing = self.config.env.monotonic().saturating_sub(cut.started);
+        cut.nodes = outputs.iter().map(|output| output.nodes.clone()).collect();
+        let next = self.make_durable((epoch, &at, &whole), sources, outputs)?;
+        let sinks = self.config.plan.sinks.iter();
+        let staged = sinks.filter(|sink| !next.sinks[&sink.table].staged.is_empty());
+        let staged = staged.map(|sink| sink.id).collect();
+        cut.next = Some(next);
+        Ok(Event::Staged(staged))
+    }
+
+    /// The manifest that will decide the epoch.
+    fn make_durable(
         &mut self,
         (epoch, at, whole): (Epoch, &Moment, &BTreeSet<NodeId>),
         mut sources: BTreeMap<String, SourceProgress>,
@@ -234,6 +301,7 @@ impl<P: ShardPool> Coordinator<P> {
         let finished = !sources.is_empty() && sources.values().all(|s| s.fired == Watermark::MAX);
         Ok(Manifest {
             epoch,
+            is_claim: false,
             parallelism: self.config.parallelism,
             finished,
             processing_ms: Some(at.now_ms),
@@ -298,19 +366,6 @@ impl<P: ShardPool> Coordinator<P> {
                 (sink.table.clone(), progress)
             })
             .collect()
-    }
-
-    /// CRASH: anywhere in here, recovery calls every sink again with the same staged rows.
-    fn commit(&mut self) -> Result<()> {
-        for (sink, context) in &self.sinks {
-            let progress = self.manifest.sinks.get(&context.sink);
-            if let Some(progress) = progress.filter(|progress| !progress.staged.is_empty()) {
-                let epoch = self.manifest.epoch;
-                let committed = sink.commit(context, epoch, &progress.staged);
-                committed.map_err(|error| error.context(format!("sink `{}`", context.sink)))?;
-            }
-        }
-        Ok(())
     }
 
     /// Hands tables that have changed to the shards.

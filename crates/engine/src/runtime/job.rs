@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use millstream_core::{Error, Result};
+use millstream_core::{Error, ErrorKind, Result};
 
 use super::config::JobConfig;
 use super::coordinator::Coordinator;
@@ -23,9 +23,13 @@ pub struct Job;
 
 impl Job {
     /// Recovers from the newest manifest and starts reading. Errors that the user can fix
-    /// (damaged manifest, another plan's state) come back from here.
+    /// (damaged manifest, another plan's state) come back from here; with a full disk the job waits,
+    /// as it does later on.
     pub fn start(config: JobConfig) -> Result<JobHandle> {
-        let recovered = recovery::open(&config)?;
+        let opened = match recovery::open(&config) {
+            Err(error) if error.kind() != ErrorKind::StorageFull => return Err(error),
+            opened => opened,
+        };
         let (events, inbox) = sync_channel(EVENTS);
         let handle = JobHandle {
             shared: Arc::new(Shared {
@@ -44,9 +48,7 @@ impl Job {
             policy: RestartPolicy::default(),
         };
         let name = format!("job-{}", config.plan.options.name);
-        let _detached = config
-            .env
-            .spawn(&name, Box::new(move || body.run(recovered)));
+        let _detached = config.env.spawn(&name, Box::new(move || body.run(opened)));
         Ok(handle)
     }
 }
@@ -143,8 +145,7 @@ impl Drop for JobLoop {
 }
 
 impl JobLoop {
-    fn run(mut self, recovered: Recovered) {
-        let mut opened = Ok(recovered);
+    fn run(mut self, mut opened: Result<Recovered>) {
         loop {
             let ended = opened.and_then(|recovered| self.attempt(recovered));
             let error = match ended {
@@ -196,6 +197,8 @@ impl JobLoop {
 
     /// Runs until it is finished, stopped, or fails.
     fn attempt(&mut self, recovered: Recovered) -> Result<JobState> {
+        // Rewinding happens once; a restart goes on from what came after it.
+        self.config.from_epoch = None;
         let (env, events) = (self.config.env.clone(), self.events.clone());
         let start = move |shards| ThreadPool::start(shards, &*env, &events);
         let mut coordinator = Coordinator::new(self.config.clone(), recovered, start);
@@ -211,8 +214,6 @@ impl JobLoop {
             next = self.config.env.monotonic() + interval;
             if coordinator.run_epoch()? {
                 self.policy.on_commit();
-                // Rewinding happens once; a restart goes on from what came after it.
-                self.config.from_epoch = None;
             }
             // Whatever it was that made the job start again, it is over.
             self.shared.set(|status| status.state = JobState::Running);

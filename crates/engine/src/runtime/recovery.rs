@@ -1,14 +1,17 @@
-//! Opens a job: newest manifest → commit its staged outputs again → load state → seek → go on.
-//! Nothing else, and the same for a first start, a clean stop and a crash.
+//! Opens a job, the same for a first start, a clean stop and a crash: carries out the steps that the
+//! protocol asks for until it says to read. Newest manifest → commit its staged outputs again → load
+//! state, seek → claim an epoch → remove what earlier runs have left.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use millstream_core::plan::{Plan, SourcePlan};
-use millstream_core::sink::{Sink, SinkContext};
+use millstream_core::plan::{Plan, SinkPlan, SourcePlan};
+use millstream_core::sink::{EpochMark, Sink, SinkContext};
 use millstream_core::source::{ReadLimit, Source, Split};
-use millstream_core::{Epoch, Error, Incarnation, NodeId, Offset, Result, ShardIndex, Watermark};
+use millstream_core::{
+    Epoch, Error, ErrorKind, Incarnation, NodeId, Offset, Result, ShardIndex, Watermark,
+};
 
 use super::alignment::Alignment;
 use super::clock::ProcessingClock;
@@ -26,7 +29,7 @@ use crate::operator::progress::Moment;
 use crate::operator::shape::ShapeDecoder;
 use crate::operator::stateful::{self, Absorb, StateBatch, Stateful};
 use crate::operator::{Chain, NodeProgress, SourceOperator, SplitContext};
-use crate::protocol::EpochProtocol;
+use crate::protocol::{EpochProtocol, Event, Loaded, Step};
 
 /// An opened job: shards that have not been started, and what the coordinator needs.
 pub struct Recovered {
@@ -54,77 +57,193 @@ pub struct Recovered {
 
 /// Opens the job.
 pub fn open(config: &JobConfig) -> Result<Recovered> {
-    let plan = &config.plan;
-    let pipeline = &plan.options.name;
-    let (storage, env) = (config.storage.clone(), config.env.clone());
-    let mut store = CheckpointStore::new(storage, env, pipeline);
-    let found = store.load(config.from_epoch);
-    let found = found.map_err(|error| with_way_back(error, config, &store))?;
-    let newest_incarnation = store.newest_incarnation()?;
-    let mut manifest = match found {
-        Some(manifest) => checked(manifest, plan)?,
-        None => first_manifest(config),
-    };
-    let sinks = commit_again(config, &manifest, &store);
-    let mut sinks = sinks.map_err(|error| with_way_back(error, config, &store))?;
-    let mut protocol = EpochProtocol::recovered(manifest.incarnation, manifest.epoch);
-    protocol.committed()?;
-    if config.from_epoch.is_some() {
-        protocol.rewind(newest_incarnation);
-        manifest.rewind(protocol.incarnation());
-        for (sink, context) in &mut sinks {
-            context.incarnation = protocol.incarnation();
-            sink.discard_after(context, manifest.epoch)?;
-        }
+    let mut protocol = EpochProtocol::new();
+    let mut start = Start::new(config);
+    while protocol.step() != Step::Read {
+        let event = start.carry_out(protocol.step())?;
+        protocol.on(event)?;
     }
-    let memory = Arc::new(MemoryBudget::new(config.shards(), config.memory_bytes_max));
-    let from_ms = manifest.processing_ms.unwrap_or(i64::MIN);
-    let clock = Arc::new(ProcessingClock::new(config.env.clone(), from_ms));
-    let mut shards = open_shards(config, &sinks, (&memory, &clock))?;
-    let (tables, loaded) = Tables::open(config)?;
-    memory.set_shared(tables.bytes());
-    for shard in &mut shards {
-        shard.chain.set_tables(&loaded)?;
-    }
-    let sources: Result<Vec<_>> = plan
-        .sources
-        .iter()
-        .map(|s| config.connectors.source(s))
-        .collect();
-    let sources = sources?;
-    for source in &plan.sources {
-        let known = &manifest.sources[&source.table];
-        let splits = sources[source.id.index()].splits()?;
-        let opened = open_splits(
-            config,
-            source,
-            &*sources[source.id.index()],
-            (splits, known),
-        )?;
-        for (position, split) in opened.into_iter().enumerate() {
-            let shard = (position + source.id.index()) % shards.len();
-            shards[shard].splits.push(split);
-        }
-    }
-    let restored = restore(&manifest, &store, plan, &mut shards);
-    let rewrite_state = restored.map_err(|error| with_way_back(error, config, &store))?;
-    // CRASH: until the new incarnation has a manifest, the ones that it leaves behind are the newest,
-    // and need their segments.
-    if config.from_epoch.is_none() {
-        store.remove_orphans()?;
-    }
+    let opened = start.opened;
+    let opened = opened.ok_or_else(|| Error::bug("a start restores before it reads"))?;
     Ok(Recovered {
-        shards,
-        sources,
-        sinks,
-        store,
+        shards: opened.shards,
+        sources: opened.sources,
+        sinks: start.sinks,
+        store: start.store,
         protocol,
-        manifest,
-        rewrite_state,
-        memory,
-        clock,
-        tables,
+        manifest: start.manifest,
+        rewrite_state: opened.rewrite_state,
+        memory: opened.memory,
+        clock: opened.clock,
+        tables: opened.tables,
     })
+}
+
+/// What a start has come to so far.
+struct Start<'a> {
+    config: &'a JobConfig,
+    store: CheckpointStore,
+    manifest: Manifest,
+    /// The incarnation in which to go on, if the pipeline is rewound.
+    rewind: Option<Incarnation>,
+    sinks: OpenSinks,
+    opened: Option<Opened>,
+}
+
+/// What is read from.
+struct Opened {
+    shards: Vec<Shard>,
+    sources: Vec<Box<dyn Source>>,
+    rewrite_state: bool,
+    memory: Arc<MemoryBudget>,
+    clock: Arc<ProcessingClock>,
+    tables: Tables,
+}
+
+impl<'a> Start<'a> {
+    fn new(config: &'a JobConfig) -> Self {
+        let (storage, env) = (config.storage.clone(), config.env.clone());
+        Self {
+            config,
+            store: CheckpointStore::new(storage, env, &config.plan.options.name),
+            manifest: first_manifest(config),
+            rewind: None,
+            sinks: vec![],
+            opened: None,
+        }
+    }
+
+    fn carry_out(&mut self, step: Step) -> Result<Event> {
+        match step {
+            Step::Load => {
+                let loaded = self.load();
+                return loaded.map_err(|error| self.with_way_back(error));
+            }
+            Step::Commit(sink) => {
+                let (sink, context) = &self.sinks[sink.index()];
+                let committed = commit(&**sink, context, &self.manifest);
+                committed.map_err(|error| self.with_way_back(error))?;
+            }
+            Step::Restore => self.restore()?,
+            Step::Claim(epoch) => return self.claim(epoch),
+            Step::Discard => self.discard()?,
+            other => return Err(Error::bug(format!("{other:?} is no step of a start"))),
+        }
+        Ok(Event::Done)
+    }
+
+    fn with_way_back(&self, error: Error) -> Error {
+        with_way_back(error, self.config, &self.store)
+    }
+
+    fn load(&mut self) -> Result<Event> {
+        let (config, plan) = (self.config, &self.config.plan);
+        self.manifest = match self.store.load(config.from_epoch)? {
+            Some(manifest) => checked(manifest, config)?,
+            None => first_manifest(config),
+        };
+        if config.from_epoch.is_some() {
+            let newest = self.store.newest_incarnation()?;
+            self.rewind = Some(Incarnation(newest.0 + 1));
+            // Going back discards what is staged, so it must be possible.
+            self.store.verify(&self.manifest)?;
+        }
+        let sinks = plan.sinks.iter().map(|sink| {
+            let context = SinkContext {
+                pipeline: plan.options.name.clone(),
+                incarnation: self.manifest.incarnation,
+                sink: sink.table.clone(),
+                run: self.manifest.epoch.next(),
+            };
+            Ok((config.connectors.sink(sink)?, context))
+        });
+        self.sinks = sinks.collect::<Result<_>>()?;
+        check_sinks(&self.sinks, &self.manifest, &self.store)?;
+        // That there is a newer one proves that every sink holds the epoch of this one.
+        let is_newest = self.store.is_newest();
+        let outputs = plan.sinks.iter();
+        let outputs = outputs.filter(|sink| is_newest && self.is_staged(sink));
+        Ok(Event::Loaded(Loaded {
+            mark: self.manifest.mark(),
+            outputs: outputs.map(|sink| sink.id).collect(),
+            rewind: self.rewind,
+        }))
+    }
+
+    fn is_staged(&self, sink: &SinkPlan) -> bool {
+        let progress = self.manifest.sinks.get(&sink.table);
+        progress.is_some_and(|progress| !progress.staged.is_empty())
+    }
+
+    fn restore(&mut self) -> Result<()> {
+        for (_, context) in &mut self.sinks {
+            context.incarnation = self.rewind.unwrap_or(context.incarnation);
+        }
+        let (config, plan) = (self.config, &self.config.plan);
+        let memory = Arc::new(MemoryBudget::new(config.shards(), config.memory_bytes_max));
+        let from_ms = self.manifest.processing_ms.unwrap_or(i64::MIN);
+        let clock = Arc::new(ProcessingClock::new(config.env.clone(), from_ms));
+        let mut shards = open_shards(config, &self.sinks, (&memory, &clock))?;
+        let (tables, loaded) = Tables::open(config)?;
+        memory.set_shared(tables.bytes());
+        for shard in &mut shards {
+            shard.chain.set_tables(&loaded)?;
+        }
+        let sources = plan.sources.iter().map(|s| config.connectors.source(s));
+        let sources = sources.collect::<Result<Vec<_>>>()?;
+        for plan in &plan.sources {
+            let known = &self.manifest.sources[&plan.table];
+            let source = &*sources[plan.id.index()];
+            let splits = (source.splits()?, known);
+            let opened = open_splits(config, plan, source, splits)?;
+            for (position, split) in opened.into_iter().enumerate() {
+                let shard = (position + plan.id.index()) % shards.len();
+                shards[shard].splits.push(split);
+            }
+        }
+        let restored = restore(&self.manifest, &self.store, plan, &mut shards);
+        let rewrite_state = restored.map_err(|error| self.with_way_back(error))?;
+        self.opened = Some(Opened {
+            shards,
+            sources,
+            rewrite_state,
+            memory,
+            clock,
+            tables,
+        });
+        Ok(())
+    }
+
+    fn claim(&mut self, epoch: Epoch) -> Result<Event> {
+        let incarnation = self.rewind.unwrap_or(self.manifest.incarnation);
+        let claim = self.manifest.claim(EpochMark { incarnation, epoch });
+        match self.store.write_manifest(&claim) {
+            Ok(()) => self.manifest = claim,
+            Err(error) if error.kind() == ErrorKind::Fenced => return Ok(Event::Taken),
+            Err(error) => return Err(error),
+        }
+        Ok(Event::Done)
+    }
+
+    fn discard(&mut self) -> Result<()> {
+        for (sink, context) in &self.sinks {
+            sink.discard_before(context)?;
+        }
+        // What a rewound pipeline leaves behind can still be gone back to.
+        if self.rewind.is_none() {
+            self.store.remove_orphans(self.manifest.epoch)?;
+        }
+        self.store.collect_garbage()
+    }
+}
+
+/// Commits what a sink has staged in an epoch, or does so again.
+pub(super) fn commit(sink: &dyn Sink, context: &SinkContext, manifest: &Manifest) -> Result<()> {
+    let Some(progress) = manifest.sinks.get(&context.sink) else {
+        return Ok(());
+    };
+    let committed = sink.commit(context, manifest.epoch, &progress.staged);
+    committed.map_err(|error| error.context(format!("sink `{}`", context.sink)))
 }
 
 impl JobConfig {
@@ -142,6 +261,7 @@ fn first_manifest(config: &JobConfig) -> Manifest {
         fingerprint: fingerprint(plan),
         incarnation: Incarnation(0),
         epoch: Epoch(0),
+        is_claim: false,
         parallelism: config.parallelism,
         finished: false,
         processing_ms: None,
@@ -159,56 +279,28 @@ pub fn fingerprint(plan: &Plan) -> String {
     format!("{:016x}", plan.fingerprint())
 }
 
-fn checked(manifest: Manifest, plan: &Plan) -> Result<Manifest> {
-    let expected = fingerprint(plan);
-    if manifest.fingerprint != expected {
-        return Err(Error::invalid(format!(
-            "pipeline `{}` has state of another plan (found {}, expected {expected}): its queries \
-             or tables have changed since epoch {}. Give the new one a name of its own with SET \
-             'pipeline.name' = '…', or use another data directory",
-            manifest.pipeline, manifest.fingerprint, manifest.epoch
-        )));
+fn checked(manifest: Manifest, config: &JobConfig) -> Result<Manifest> {
+    let expected = fingerprint(&config.plan);
+    if manifest.fingerprint == expected {
+        return Ok(manifest);
     }
-    Ok(manifest)
+    if manifest.is_blank() {
+        return Ok(Manifest {
+            incarnation: manifest.incarnation,
+            epoch: manifest.epoch,
+            ..first_manifest(config)
+        });
+    }
+    Err(Error::invalid(format!(
+        "pipeline `{}` has state of another plan (found {}, expected {expected}): its queries \
+         or tables have changed since epoch {}. Give the new one a name of its own with SET \
+         'pipeline.name' = '…', or use another data directory",
+        manifest.pipeline, manifest.fingerprint, manifest.epoch
+    )))
 }
 
 /// Sinks by id, and under which identity to write.
 pub(super) type OpenSinks = Vec<(Box<dyn Sink>, SinkContext)>;
-
-/// Opens the sinks. What the newest manifest staged is committed again; that there is a newer one
-/// proves that every sink holds the epoch of an older.
-fn commit_again(
-    config: &JobConfig,
-    manifest: &Manifest,
-    store: &CheckpointStore,
-) -> Result<OpenSinks> {
-    if config.from_epoch.is_some() {
-        // Going back discards what is staged, so it must be possible.
-        store.verify(manifest)?;
-    }
-    let plan = &config.plan;
-    let mut sinks: OpenSinks = vec![];
-    for sink_plan in &plan.sinks {
-        let context = SinkContext {
-            pipeline: plan.options.name.clone(),
-            incarnation: manifest.incarnation,
-            sink: sink_plan.table.clone(),
-        };
-        sinks.push((config.connectors.sink(sink_plan)?, context));
-    }
-    check_sinks(&sinks, manifest, store)?;
-    if store.is_newest() {
-        for (sink, context) in &sinks {
-            let progress = manifest.sinks.get(&context.sink);
-            if let Some(progress) = progress.filter(|progress| !progress.staged.is_empty()) {
-                let committed = sink.commit(context, manifest.epoch, &progress.staged);
-                committed.map_err(|error| error.context(format!("sink `{}`", context.sink)))?;
-            }
-            sink.discard_after(context, manifest.epoch)?;
-        }
-    }
-    Ok(sinks)
-}
 
 fn open_shards(
     config: &JobConfig,

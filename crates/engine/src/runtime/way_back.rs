@@ -107,6 +107,7 @@ fn is_usable(manifest: &Manifest, config: &JobConfig) -> bool {
             pipeline: plan.options.name.clone(),
             incarnation: Incarnation(0),
             sink: table.to_owned(),
+            run: manifest.epoch,
         };
         let held = config.connectors.sink(sink)?.held(&context)?;
         Ok(held.is_none_or(|held| held.last >= Some(expected)))

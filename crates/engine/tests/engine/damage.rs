@@ -9,12 +9,13 @@ use millstream_core::sink::{EpochMark, Held, Sink, SinkContext, SinkWriter, Stag
 use millstream_core::source::{Decoder, Source};
 use millstream_core::storage::Storage;
 use millstream_core::{Epoch, Error, ErrorKind, Incarnation, Result, ShardIndex};
+use millstream_engine::checkpoint::Manifest;
 use millstream_engine::{JobConfig, StepJob};
 
 use crate::world::{Random, World, config, world};
 
-/// 60 records, 10 ms apart. With 5 in an epoch, the first window of 100 ms is complete in epoch 3,
-/// the next ones in 5, 7 and so on.
+/// 60 records, 10 ms apart. A run begins with an epoch without rows, so the first is epoch 2. With 5 in
+/// an epoch, the first window of 100 ms is complete in epoch 4, the next ones in 6, 8 and so on.
 fn sixty() -> World {
     let records = (0..60).map(|i| format!("{},k", i * 10)).collect();
     world(&[("s".to_owned(), records)])
@@ -83,10 +84,10 @@ fn a_damaged_manifest_is_named_and_a_sound_checkpoint_offered() {
     run_epochs(&config, 4);
     let manifests = storage.list("pipelines/test/manifests/").unwrap();
     flip(&storage, &manifests[2]);
-    check_offer(&refused(&config), &manifests[2], Some(3));
+    check_offer(&refused(&config), &manifests[2], Some(4));
     // A sound manifest is of no use without its segments.
-    flip(&storage, &segment(&storage, 3));
-    check_offer(&refused(&config), &manifests[2], Some(2));
+    flip(&storage, &segment(&storage, 4));
+    check_offer(&refused(&config), &manifests[2], Some(3));
     flip(&storage, &manifests[0]);
     check_offer(&refused(&config), &manifests[2], None);
 }
@@ -96,24 +97,25 @@ fn a_damaged_or_missing_segment_is_named_and_a_sound_checkpoint_offered() {
     let (world, storage) = (sixty(), MemoryStorage::default());
     let config = five_an_epoch(&world, &storage);
     run_epochs(&config, 4);
-    let newest = segment(&storage, 4);
+    let newest = segment(&storage, 5);
     flip(&storage, &newest);
-    check_offer(&refused(&config), &newest, Some(3));
+    check_offer(&refused(&config), &newest, Some(4));
     storage.delete(&newest).unwrap();
     let error = refused(&config);
-    check_offer(&error, &format!("`{newest}` is missing"), Some(3));
-    // What is offered is what works.
-    let job = StepJob::open(from_epoch(&config, 3)).unwrap();
-    assert_eq!((job.status().incarnation, job.status().epoch), (1, 3));
+    check_offer(&error, &format!("`{newest}` is missing"), Some(4));
+    // What is offered is what works, and decides from then on.
+    let job = StepJob::open(from_epoch(&config, 4)).unwrap();
+    assert_eq!((job.status().incarnation, job.status().epoch), (1, 5));
     drop(job);
+    drop(StepJob::open(config.clone()).unwrap());
 
-    let older = segment(&storage, 3);
+    let older = segment(&storage, 4);
     storage.delete(&older).unwrap();
-    check_offer(&refused(&config), "is missing", Some(2));
-    check_offer(&refused(&from_epoch(&config, 3)), &older, Some(2));
-    flip(&storage, &segment(&storage, 2));
+    check_offer(&refused(&config), "is missing", Some(3));
+    check_offer(&refused(&from_epoch(&config, 4)), &older, Some(3));
+    flip(&storage, &segment(&storage, 3));
     check_offer(&refused(&config), "segment", None);
-    check_offer(&refused(&from_epoch(&config, 2)), "is damaged", None);
+    check_offer(&refused(&from_epoch(&config, 3)), "is damaged", None);
 }
 
 #[test]
@@ -123,27 +125,35 @@ fn every_kept_manifest_has_all_its_segments() {
     let storage = MemoryStorage::default();
     let config = five_an_epoch(&world, &storage);
     // Long enough for segments to be merged, twice.
-    for epoch in 1..=20 {
+    for runs in 1..=20 {
         run_epochs(&config, 1);
+        // Starts that come to nothing push nothing out.
+        run_epochs(&config, 0);
+        run_epochs(&config, 0);
         let kept = storage.list("pipelines/test/manifests/").unwrap();
-        assert_eq!(kept.len() as u64, epoch.min(3));
-        for older in epoch.saturating_sub(2).max(1)..=epoch {
-            drop(StepJob::open(from_epoch(&config, older)).unwrap());
+        assert_eq!(kept.len(), runs.min(3) + 1, "{kept:?}");
+        for path in &kept {
+            let manifest = Manifest::decode(path, &storage.read(path).unwrap()).unwrap();
+            assert_eq!(manifest.is_claim, kept.last() == Some(path));
+            for segment in manifest.segments {
+                let length = storage.length(&segment.file).unwrap();
+                assert_eq!(length, Some(segment.bytes), "{path} needs {}", segment.file);
+            }
         }
     }
 }
 
 #[test]
-fn going_back_leaves_everything_until_it_has_an_epoch_of_its_own() {
+fn going_back_can_be_repeated() {
     let (world, storage) = (sixty(), MemoryStorage::default());
     let config = five_an_epoch(&world, &storage);
     run_epochs(&config, 4);
-    let back = from_epoch(&config, 3);
-    // It dies before its first epoch: the newest manifest still has all its segments.
+    let back = from_epoch(&config, 4);
+    // It dies before it reads anything.
     drop(StepJob::open(back.clone()).unwrap());
     drop(StepJob::open(config.clone()).unwrap());
     // The same command may be given again, also after it has gone on.
-    for incarnation in [1, 2] {
+    for incarnation in [2, 3] {
         let mut job = StepJob::open(back.clone()).unwrap();
         assert_eq!(job.status().incarnation, incarnation);
         job.poll().unwrap();
@@ -205,8 +215,8 @@ impl Sink for RememberingSink {
             last: self.last,
         }))
     }
-    fn discard_after(&self, context: &SinkContext, last: Epoch) -> Result<()> {
-        self.inner.discard_after(context, last)
+    fn discard_before(&self, context: &SinkContext) -> Result<()> {
+        self.inner.discard_before(context)
     }
 }
 
@@ -234,18 +244,18 @@ fn mark(incarnation: u64, epoch: u64) -> EpochMark {
 
 #[test]
 fn a_sink_that_holds_less_than_was_committed_is_noticed() {
-    // Epochs 3 and 5 had rows, 6 had none.
+    // Epochs 4 and 6 had rows, 7 had none.
     let (config, sink) = remembering(6);
     let set = |last| *sink.last.lock().unwrap() = last;
-    set(Some(mark(0, 5)));
+    set(Some(mark(0, 6)));
     drop(StepJob::open(config.clone()).unwrap());
-    set(Some(mark(0, 4)));
+    set(Some(mark(0, 5)));
     let error = refused(&config);
-    let expected = "table `x` in `tables/x/` holds epoch 4 of pipeline `test`, expected epoch 5 or \
+    let expected = "table `x` in `tables/x/` holds epoch 5 of pipeline `test`, expected epoch 6 or \
                     later: ";
-    check_offer(&error, expected, Some(4));
-    drop(StepJob::open(from_epoch(&config, 4)).unwrap());
-    check_offer(&refused(&from_epoch(&config, 5)), expected, Some(4));
+    check_offer(&error, expected, Some(5));
+    check_offer(&refused(&from_epoch(&config, 6)), expected, Some(5));
+    drop(StepJob::open(from_epoch(&config, 5)).unwrap());
     set(None);
     check_offer(&refused(&config), "holds nothing of pipeline `test`", None);
 }
@@ -255,43 +265,43 @@ fn a_sink_may_lack_the_newest_epoch_and_need_not_have_rows() {
     // No window is complete yet.
     let (config, _) = remembering(2);
     drop(StepJob::open(config).unwrap());
-    // The manifest of epoch 3 was written and its rows were not committed yet.
+    // The manifest of epoch 4 was written and its rows were not committed yet.
     let (config, _) = remembering(3);
     drop(StepJob::open(config).unwrap());
-    // Of epoch 5, and the sink holds what came before.
+    // Of epoch 6, and the sink holds what came before.
     let (config, sink) = remembering(5);
-    *sink.last.lock().unwrap() = Some(mark(0, 3));
+    *sink.last.lock().unwrap() = Some(mark(0, 4));
     drop(StepJob::open(config).unwrap());
 }
 
 #[test]
 fn what_a_sink_held_before_going_back_counts_afterwards() {
     let (config, sink) = remembering(6);
-    *sink.last.lock().unwrap() = Some(mark(0, 5));
-    // Epoch 4 again, which has no rows, in incarnation 1.
-    run_epochs(&from_epoch(&config, 4), 0);
-    let mut job = StepJob::open(from_epoch(&config, 4)).unwrap();
+    *sink.last.lock().unwrap() = Some(mark(0, 6));
+    // Epoch 5 again, which has no rows, in incarnation 1, then in 2.
+    run_epochs(&from_epoch(&config, 5), 0);
+    let mut job = StepJob::open(from_epoch(&config, 5)).unwrap();
     job.poll().unwrap();
     job.checkpoint().unwrap();
     job.poll().unwrap();
     job.checkpoint().unwrap();
-    assert_eq!((job.status().incarnation, job.status().epoch), (1, 6));
+    assert_eq!((job.status().incarnation, job.status().epoch), (2, 8));
     drop(job);
-    // Epoch 5 of incarnation 1 had rows: that of incarnation 0 is not it.
-    let expected = "holds epoch 5 of pipeline `test`, expected epoch 5 of incarnation 1 or later";
-    check_offer(&refused(&config), expected, Some(4));
-    *sink.last.lock().unwrap() = Some(mark(1, 5));
+    // Epoch 7 of incarnation 2 had rows: what incarnation 0 wrote is not it.
+    let expected = "holds epoch 6 of pipeline `test`, expected epoch 7 of incarnation 2 or later";
+    check_offer(&refused(&config), expected, Some(6));
+    *sink.last.lock().unwrap() = Some(mark(2, 7));
     drop(StepJob::open(config).unwrap());
 }
 
 #[test]
 fn a_sink_that_holds_more_than_was_decided_is_noticed() {
     let (config, sink) = remembering(6);
-    *sink.last.lock().unwrap() = Some(mark(0, 7));
+    *sink.last.lock().unwrap() = Some(mark(0, 8));
     let error = refused(&config);
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    let expected = "table `x` in `tables/x/` holds epoch 7 of pipeline `test`, whose newest \
-                    checkpoint is epoch 6: files in `pipelines/test/manifests/`";
+    let expected = "table `x` in `tables/x/` holds epoch 8 of pipeline `test`, whose newest \
+                    checkpoint is epoch 7: files in `pipelines/test/manifests/`";
     assert!(error.to_string().starts_with(expected), "{error}");
     // A first start over a table that holds epochs of a pipeline of that name.
     let fresh = JobConfig {

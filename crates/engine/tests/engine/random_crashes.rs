@@ -125,12 +125,18 @@ fn another_plans_state_is_refused() {
     let world = world(&input(&mut random));
     let storage = MemoryStorage::default();
     let mut first = config(&world, &storage, &mut random);
-    StepJob::open(first.clone()).unwrap().checkpoint().unwrap();
-    let kind = WindowKind::Tumble {
-        size_ms: 7,
+    drop(StepJob::open(first.clone()).unwrap());
+    let kind = |size_ms| WindowKind::Tumble {
+        size_ms,
         offset_ms: 0,
     };
-    first.plan = Arc::new(plan_with(kind, 0));
+    // Nothing was read yet: there is no state.
+    first.plan = Arc::new(plan_with(kind(8), 0));
+    let mut job = StepJob::open(first.clone()).unwrap();
+    job.poll().unwrap();
+    job.checkpoint().unwrap();
+    drop(job);
+    first.plan = Arc::new(plan_with(kind(7), 0));
     let error = StepJob::open(first).map(drop).unwrap_err();
     assert!(error.to_string().contains("another plan"), "{error}");
 }

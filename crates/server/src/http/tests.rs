@@ -204,6 +204,7 @@ impl TestServer {
             pipeline: "p".to_owned(),
             incarnation: Incarnation(0),
             sink: "pages".to_owned(),
+            run: Epoch(1),
         };
         let mut writer = sink.writer(&context, ShardIndex(0)).expect("it opens");
         writer.write(&batch).expect("the schema is the table's");

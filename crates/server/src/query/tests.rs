@@ -65,6 +65,7 @@ fn write(tables: &Arc<HotTables>, name: &str, primary_key: &[usize], parts: &[Re
         pipeline: "p".into(),
         incarnation: Incarnation(0),
         sink: name.into(),
+        run: Epoch(1),
     };
     for (epoch, rows) in parts.iter().enumerate() {
         let epoch = Epoch(epoch as u64 + 1);

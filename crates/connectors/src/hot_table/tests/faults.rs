@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use millstream_core::memory::MemoryStorage;
+use millstream_core::sink::SinkContext;
 use millstream_core::storage::{AppendFile, Storage};
 use millstream_core::{Epoch, Error, ErrorKind, EventTime, Result};
 
@@ -32,7 +33,10 @@ fn what_no_manifest_names_is_discarded() {
     assert_eq!(bed_after.files("parts").len(), 2);
     bed_after
         .sink()
-        .discard_after(&bed.context(), Epoch(1))
+        .discard_before(&SinkContext {
+            run: Epoch(2),
+            ..bed.context()
+        })
         .unwrap();
     assert_eq!(
         bed_after.files("parts"),
@@ -46,7 +50,10 @@ fn what_no_manifest_names_is_discarded() {
     bed.incarnation = 1;
     bed_after
         .sink()
-        .discard_after(&bed.context(), Epoch(2))
+        .discard_before(&SinkContext {
+            run: Epoch(3),
+            ..bed.context()
+        })
         .unwrap();
     assert_eq!(bed_after.files("parts").len(), 2);
     assert_eq!(bed_after.reopened().show(), "a=3");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use millstream_core::sink::SinkContext;
 use millstream_core::{Epoch, EventTime};
 
 use super::Bed;
@@ -161,7 +162,10 @@ fn random_histories_equal_a_map() {
                 bed = bed.crashed();
                 bed.commit(epoch, &staged).unwrap();
                 bed.sink()
-                    .discard_after(&bed.context(), Epoch(epoch))
+                    .discard_before(&SinkContext {
+                        run: Epoch(epoch + 1),
+                        ..bed.context()
+                    })
                     .unwrap();
             }
             let mut rows: Vec<String> = bed.show().split(' ').map(str::to_owned).collect();

@@ -186,6 +186,7 @@ fn context(incarnation: u64) -> SinkContext {
         pipeline: "p".into(),
         incarnation: Incarnation(incarnation),
         sink: "out".into(),
+        run: Epoch(1),
     }
 }
 
@@ -226,7 +227,11 @@ fn an_epoch_of_rows_becomes_visible_once_and_as_a_whole() {
     world.crash();
     let sink = open_sink(&world, &[]).unwrap();
     sink.commit(&context(0), Epoch(1), &staged).unwrap();
-    sink.discard_after(&context(0), Epoch(1)).unwrap();
+    sink.discard_before(&SinkContext {
+        run: Epoch(3),
+        ..context(0)
+    })
+    .unwrap();
     assert_eq!(world.read(0).unwrap(), expected);
     assert_eq!(sink.committed(&context(0)).unwrap(), Some(Epoch(1)));
 }
@@ -243,7 +248,11 @@ fn a_crash_between_manifest_and_commit_loses_nothing() {
     let sink = open_sink(&world, &[]).unwrap();
     assert_eq!(sink.committed(&context(0)).unwrap(), None);
     sink.commit(&context(0), Epoch(1), &staged).unwrap();
-    sink.discard_after(&context(0), Epoch(1)).unwrap();
+    sink.discard_before(&SinkContext {
+        run: Epoch(3),
+        ..context(0)
+    })
+    .unwrap();
     assert_eq!(world.read(0).unwrap(), r#"0:{"n":1,"w":"a"}"#);
     assert_eq!(world.storage.list("staging/").unwrap(), [""; 0]);
 }
@@ -292,7 +301,11 @@ fn a_staged_file_that_is_gone_before_its_commit_is_missed() {
     let world = World::new();
     let sink = open_sink(&world, &[]).unwrap();
     let staged = stage(&*sink, 1, [&rows(&[(1, "a")]), &rows(&[])]);
-    sink.discard_after(&context(0), Epoch(0)).unwrap();
+    sink.discard_before(&SinkContext {
+        run: Epoch(2),
+        ..context(0)
+    })
+    .unwrap();
     let error = sink.commit(&context(0), Epoch(1), &staged);
     check_error(error, ErrorKind::Corrupt, &["the staged file is gone"]);
     assert_eq!(world.storage.length(&path(0)).unwrap(), None);
