@@ -327,6 +327,9 @@ pub struct WindowAggregate {
     pub query: String,
     /// How long after its end a window takes rows in and is put out again, in milliseconds.
     pub allowed_lateness_ms: i64,
+    /// How often results of windows that have not ended are put out, in processing time, in
+    /// milliseconds; none: they are not.
+    pub early_delay_ms: Option<i64>,
 }
 
 /// One aggregate of a [`WindowAggregate`].
@@ -728,6 +731,9 @@ impl fmt::Display for AggregateText<'_> {
         write!(f, " by [{}]", keys.join(", "))?;
         if aggregate.allowed_lateness_ms > 0 {
             write!(f, " allowed lateness {} ms", aggregate.allowed_lateness_ms)?;
+        }
+        if let Some(delay_ms) = aggregate.early_delay_ms {
+            write!(f, " early results every {delay_ms} ms")?;
         }
         if aggregate.grouping_sets.len() != 1 || aggregate.grouping_sets[0].len() != keys.len() {
             let sets: Vec<String> = aggregate

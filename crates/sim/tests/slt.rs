@@ -36,6 +36,8 @@ files![
     count_distinct,
     cumulate,
     dead_letters,
+    early_fire,
+    early_fire_refused,
     empty_input,
     filter_clause,
     functions_collections,

@@ -109,7 +109,9 @@ pub(crate) fn plan(
         options,
     };
     fields::narrow(&mut plan);
+    settings.check_late()?;
     lateness::apply(&mut plan, catalog, settings)?;
+    lateness::apply_early(&mut plan, catalog, settings)?;
     Ok(plan)
 }
 
@@ -575,6 +577,7 @@ impl<'a> Emitter<'a> {
             grouping_id: group_by.grouping_id,
             query: String::new(),
             allowed_lateness_ms: 0,
+            early_delay_ms: None,
         };
         let input = match inputs.all_columns() {
             Some(positions) => {

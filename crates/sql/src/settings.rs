@@ -18,6 +18,10 @@ const NAME: &str = "pipeline.name";
 const TIME_ZONE: &str = "table.local-time-zone";
 const IDLE_TIMEOUT: &str = "table.exec.source.idle-timeout";
 const STATE_TTL: &str = "table.exec.state.ttl";
+const EARLY: &str = "table.exec.emit.early-fire.enabled";
+const EARLY_DELAY: &str = "table.exec.emit.early-fire.delay";
+const LATE: &str = "table.exec.emit.late-fire.enabled";
+const ALLOW_LATENESS: &str = "table.exec.emit.allow-lateness";
 const PREFIX: &str = "millstream.";
 const BATCH_ROWS: &str = "millstream.batch-rows";
 const LATENESS: &str = "allowed-lateness";
@@ -196,11 +200,54 @@ impl Settings {
     /// is set.
     pub fn allowed_lateness(&self, table: &str) -> Result<Option<(i64, Origin)>> {
         let key = format!("{PREFIX}{table}.{LATENESS}");
-        let Some(setting) = self.values.get(&key) else {
+        let of_all = self.is_true(LATE)?.is_some();
+        let of_all = self.values.get(ALLOW_LATENESS).filter(|_| of_all);
+        let Some(setting) = self.values.get(&key).or(of_all) else {
             return Ok(None);
         };
         let ms = i64::try_from(duration(setting)?).unwrap_or(i64::MAX / 4);
         Ok((ms > 0).then(|| (ms, setting.place.clone())))
+    }
+
+    /// How often results of windows that have not ended come out, in milliseconds, and where that is
+    /// set; none: they do not.
+    pub fn early_delay_ms(&self) -> Result<Option<(i64, Origin)>> {
+        let Some(enabled) = self.is_true(EARLY)? else {
+            return Ok(None);
+        };
+        let Some(delay) = self.values.get(EARLY_DELAY) else {
+            let fault = Fault::at(&enabled.place, format!("`{EARLY}` without a delay"));
+            return Err(fault.help(format!("write SET '{EARLY_DELAY}' = '5 s'")));
+        };
+        let ms = i64::try_from(duration(delay)?).unwrap_or(i64::MAX);
+        Ok(Some((ms, enabled.place.clone())))
+    }
+
+    /// Fails for results of late rows without an end to their lateness.
+    pub fn check_late(&self) -> Result<()> {
+        match (self.is_true(LATE)?, self.values.get(ALLOW_LATENESS)) {
+            (Some(late), None) => {
+                let fault = Fault::at(&late.place, format!("`{LATE}` without an allowed lateness"));
+                Err(fault.help(format!("write SET '{ALLOW_LATENESS}' = '1 min'")))
+            }
+            (_, Some(lateness)) => duration(lateness).map(|_| ()),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// The setting, if it is `true`.
+    fn is_true(&self, key: &str) -> Result<Option<&Setting>> {
+        let Some(setting) = self.values.get(key) else {
+            return Ok(None);
+        };
+        match setting.value.trim().to_lowercase().as_str() {
+            "true" => Ok(Some(setting)),
+            "false" => Ok(None),
+            _ => {
+                let message = format!("found `{}`, expected `true` or `false`", setting.value);
+                Err(Fault::at(&setting.place, message))
+            }
+        }
     }
 
     /// Where the late rows of `table` go.

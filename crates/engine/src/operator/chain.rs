@@ -168,8 +168,9 @@ impl Chain {
     pub fn is_due(&self, now_ms: i64) -> bool {
         let watermark = Watermark(now_ms.saturating_sub(1));
         self.nodes.iter().any(|node| match &node.kind {
-            Kind::Stateful(operator) if node.domain == TimeDomain::Processing => {
-                operator.is_due(watermark)
+            Kind::Stateful(operator) => {
+                let is_of_clock = node.domain == TimeDomain::Processing;
+                operator.has_news(now_ms) || (is_of_clock && operator.is_due(watermark))
             }
             _ => false,
         })
@@ -222,12 +223,12 @@ impl Chain {
 
     /// First step of a barrier, for each level in turn: closes what is complete in the operators at
     /// `level`, and gives, by shard, what that shard has to take in. Empty with one shard, which
-    /// keeps its own.
+    /// keeps its own. This is `shard` of `shards`.
     pub fn close(
         &mut self,
         level: usize,
         at: &Moment,
-        shards: usize,
+        (shard, shards): (usize, usize),
     ) -> Result<Vec<Vec<Exchange>>> {
         self.now.now_ms = at.now_ms;
         let mut exchanges = vec![vec![]; shards];
@@ -238,7 +239,12 @@ impl Chain {
                     checker.on_watermark(watermark)?;
                 }
                 node.watermark = watermark;
-                let states = operator.close(Barrier { watermark, shards })?;
+                let states = operator.close(Barrier {
+                    watermark,
+                    now_ms: at.now_ms,
+                    shards,
+                    shard,
+                })?;
                 for (owner, states) in states.into_iter().enumerate() {
                     if !states.is_empty() {
                         exchanges[owner].push(Exchange {

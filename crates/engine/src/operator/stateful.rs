@@ -46,8 +46,12 @@ pub enum Absorb {
 pub struct Barrier {
     /// The operator's watermark.
     pub watermark: Watermark,
+    /// Processing time in ms.
+    pub now_ms: i64,
     /// Number of shards.
     pub shards: usize,
+    /// Which one this is.
+    pub shard: usize,
 }
 
 /// What a shard has to take in, or gives away: batches by shard.
@@ -102,6 +106,11 @@ pub trait Stateful: Send {
     /// alone fire windows. `true` where that is not known.
     fn is_due(&self, _watermark: Watermark) -> bool {
         self.groups() > 0
+    }
+
+    /// Whether a barrier at processing time `now_ms` would put out early results.
+    fn has_news(&self, _now_ms: i64) -> bool {
+        false
     }
 
     /// Drops what has expired up to there.

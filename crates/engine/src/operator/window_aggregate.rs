@@ -7,7 +7,8 @@
 //!
 //! INVARIANT: a window is emitted once: it closes at the first barrier whose watermark has passed
 //! its end, and rows for it that come later are late (see [`Slicing::open_end`]). With an allowed lateness
-//! it takes rows in for longer, and what they change is emitted again.
+//! it takes rows in for longer, and what they change is emitted again. With early results ([`Early`]) it is
+//! emitted before, too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::window::assigner::to_millis;
 use crate::window::pane::PaneInput;
 use crate::window::sliding::Fired;
 use crate::window::window_state::{ClosedWindow, Coalesced, Place};
-use crate::window::{Pane, Slicing, Sliding, StateShape, WindowState};
+use crate::window::{Early, Pane, Slicing, Sliding, StateShape, WindowState};
 
 /// See the module.
 pub struct WindowAggregateOperator {
@@ -38,6 +39,8 @@ pub struct WindowAggregateOperator {
     state: WindowState,
     closed: Vec<ClosedWindow>,
     sliding: Option<Sliding>,
+    early: Option<Early>,
+    shards: usize,
     fired: Watermark,
     /// Up to where windows had fired at the barrier before.
     fired_before: Watermark,
@@ -90,6 +93,11 @@ impl WindowAggregateOperator {
                     Some(Sliding::new(slicing, lateness, shape.clone())?)
                 }
             },
+            early: match plan.early_delay_ms {
+                Some(delay_ms) => Some(Early::new(slicing, delay_ms, shape.clone())?),
+                None => None,
+            },
+            shards: 1,
             slicing,
             shape,
             closed: vec![],
@@ -216,6 +224,42 @@ impl WindowAggregateOperator {
         }
     }
 
+    /// Gives the groups of open windows that changed, if it is time.
+    fn close_early(&mut self, barrier: Barrier, by_shard: &mut ByShard) -> Result<()> {
+        self.shards = barrier.shards;
+        let Some(early) = &mut self.early else {
+            return Ok(());
+        };
+        let at = (barrier.now_ms, self.fired);
+        let changed = early.close(&mut self.state, at, barrier.shards)?;
+        for (owner, rows) in changed.into_iter().enumerate() {
+            if barrier.shards == 1 {
+                let mut rows = rows.iter();
+                rows.try_for_each(|rows| early.arrive(rows, 0, 1))?;
+                continue;
+            }
+            let lane = u32::try_from(barrier.shard).expect("few shards");
+            by_shard[owner].extend(part(EARLY + lane, rows));
+        }
+        Ok(())
+    }
+
+    /// The results so far of open windows, of the groups that changed.
+    fn fire_early(&mut self, states: &[&StateBatch], results: &mut Coalesced) -> Result<()> {
+        let Some(mut early) = self.early.take() else {
+            return Ok(());
+        };
+        for state in states {
+            early.arrive(&state.rows, (state.part - EARLY) as usize, self.shards)?;
+        }
+        let held = (&self.state, self.sliding.as_ref());
+        early.fire(held, self.fired, &mut |fired| {
+            self.push_results(fired, results)
+        })?;
+        self.early = Some(early);
+        Ok(())
+    }
+
     fn push_results(&self, fired: &Fired<'_>, results: &mut Coalesced) -> Result<()> {
         for (set, (pane, groups)) in fired.panes.iter().zip(&fired.groups).enumerate() {
             if !groups.is_empty() {
@@ -252,6 +296,9 @@ impl WindowAggregateOperator {
 impl Stateful for WindowAggregateOperator {
     /// Aggregates the rows that are on time, and notes the others.
     fn on_batch(&mut self, _: usize, batch: &Batch, late: &mut LateRows) -> Result<()> {
+        if let Some(early) = &mut self.early {
+            early.on_change();
+        }
         self.aggregate(batch, late)
     }
 
@@ -270,12 +317,17 @@ impl Stateful for WindowAggregateOperator {
             }
         }
         let owners = owners.into_iter().map(Coalesced::finish);
-        owners.map(|rows| Ok(part(OPEN, rows?))).collect()
+        let owners = owners.map(|rows| Ok(part(OPEN, rows?)));
+        let mut by_shard = owners.collect::<Result<ByShard>>()?;
+        self.close_early(barrier, &mut by_shard)?;
+        Ok(by_shard)
     }
 
     /// The results of the closed windows whose keys this shard owns.
     fn fire(&mut self, states: &[StateBatch]) -> Result<Vec<RecordBatch>> {
         let mut closed = std::mem::take(&mut self.closed);
+        let (early, states): (Vec<&StateBatch>, _) =
+            states.iter().partition(|state| state.part >= EARLY);
         if !states.is_empty() {
             let mut merged = WindowState::new(self.shape.clone())?;
             for batch in states {
@@ -288,6 +340,7 @@ impl Stateful for WindowAggregateOperator {
             for (place, panes) in closed {
                 self.push_results(&Fired::whole(place.until, &panes), &mut results)?;
             }
+            self.fire_early(&early, &mut results)?;
             return results.finish();
         };
         closed.into_iter().for_each(|slice| sliding.arrive(slice));
@@ -295,6 +348,7 @@ impl Stateful for WindowAggregateOperator {
             self.push_results(fired, &mut results)
         })?;
         self.sliding = Some(sliding);
+        self.fire_early(&early, &mut results)?;
         results.finish()
     }
 
@@ -308,6 +362,9 @@ impl Stateful for WindowAggregateOperator {
 
     fn absorb(&mut self, state: &StateBatch, how: Absorb) -> Result<()> {
         let restore = how == Absorb::Restore;
+        if let Some(early) = &mut self.early {
+            early.on_change();
+        }
         match (&mut self.sliding, state.part) {
             (Some(sliding), KEPT) => sliding.kept_mut().absorb(&state.rows, restore),
             _ => self.state.absorb(&state.rows, restore),
@@ -333,6 +390,11 @@ impl Stateful for WindowAggregateOperator {
         self.fired = fired;
     }
 
+    fn has_news(&self, now_ms: i64) -> bool {
+        let early = self.early.as_ref();
+        early.is_some_and(|early| early.is_due(now_ms))
+    }
+
     fn is_due(&self, watermark: Watermark) -> bool {
         let open = self.state.slices().next();
         let open = open.is_some_and(|(place, _)| watermark.has_passed_end(EventTime(place.until)));
@@ -356,12 +418,14 @@ impl Stateful for WindowAggregateOperator {
 
     fn groups(&self) -> usize {
         let kept = self.sliding.as_ref().map_or(0, |s| s.kept().groups());
-        self.state.groups() + kept
+        let early = self.early.as_ref().map_or(0, Early::groups);
+        self.state.groups() + kept + early
     }
 
     fn size(&self) -> usize {
         let kept = self.sliding.as_ref().map_or(0, Sliding::size);
-        self.state.size() + kept
+        let early = self.early.as_ref().map_or(0, Early::size);
+        self.state.size() + kept + early
     }
 }
 
@@ -369,6 +433,8 @@ impl Stateful for WindowAggregateOperator {
 const OPEN: u32 = 0;
 /// Part of the state: slices of the keys that the shard owns, also after they were closed.
 const KEPT: u32 = 1;
+/// Groups that changed in open windows, as told by shard 0; the shards after it follow.
+const EARLY: u32 = 2;
 
 fn part(part: u32, rows: Vec<RecordBatch>) -> Vec<StateBatch> {
     let rows = rows.into_iter();

@@ -327,6 +327,8 @@ mod tests {
             }
             let barrier = Barrier {
                 watermark: Watermark((minute + 1) * 60_000),
+                now_ms: 0,
+                shard: 0,
                 shards: 1,
             };
             operator.close(barrier).unwrap();

@@ -305,7 +305,11 @@ impl Shard {
             }
             Request::Close(level, at) => {
                 let shards = self.memory.shards();
-                Ok(Reply::Exchanges(self.chain.close(level, &at, shards)?))
+                Ok(Reply::Exchanges(self.chain.close(
+                    level,
+                    &at,
+                    (self.index, shards),
+                )?))
             }
             Request::Fire(level, exchanges) => {
                 let mut late = LateRows::default();

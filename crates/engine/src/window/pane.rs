@@ -12,6 +12,8 @@ pub struct Pane {
     table: GroupTable,
     accumulators: Vec<Box<dyn Accumulator>>,
     dirty: DirtySet,
+    /// Groups that changed since results were put out early, if they are.
+    unshown: Option<DirtySet>,
 }
 
 /// Rows of a batch that belong to one pane.
@@ -28,11 +30,12 @@ pub struct PaneInput<'a> {
 
 impl Pane {
     /// An empty pane.
-    pub fn new(accumulators: Vec<Box<dyn Accumulator>>) -> Self {
+    pub fn new(accumulators: Vec<Box<dyn Accumulator>>, shows_early: bool) -> Self {
         Self {
             table: GroupTable::default(),
             accumulators,
             dirty: DirtySet::default(),
+            unshown: shows_early.then(DirtySet::default),
         }
     }
 
@@ -50,7 +53,8 @@ impl Pane {
                 boxed + accumulator.size()
             })
             .sum();
-        self.table.size() + accumulators + self.dirty.size() + size_of::<Self>()
+        let unshown = self.unshown.as_ref().map_or(0, DirtySet::size);
+        self.table.size() + accumulators + self.dirty.size() + unshown + size_of::<Self>()
     }
 
     /// Aggregates rows. `inputs[i]` is the argument and filter of accumulator i.
@@ -119,6 +123,9 @@ impl Pane {
             accumulator.resize(self.table.len());
         }
         self.dirty.mark(groups);
+        if let Some(unshown) = &mut self.unshown {
+            unshown.mark(groups);
+        }
     }
 
     /// Takes states of other panes of the same window: added, or put back from a checkpoint.
@@ -161,8 +168,13 @@ impl Pane {
 
     /// The groups by the shard, of `shards`, that owns their key.
     pub fn groups_by_owner(&self, shards: usize) -> Vec<Vec<u32>> {
+        self.by_owner(self.all_groups(), shards)
+    }
+
+    /// These groups by the shard, of `shards`, that owns their key.
+    pub fn by_owner(&self, groups: Vec<u32>, shards: usize) -> Vec<Vec<u32>> {
         let mut owners = vec![vec![]; shards];
-        for group in self.all_groups() {
+        for group in groups {
             let hash = self.table.key_hash(group);
             // The upper bits: the lower ones pick the slot in hash tables.
             let owner = ((hash >> 32) * shards as u64) >> 32;
@@ -174,6 +186,11 @@ impl Pane {
     /// Groups that changed since the last call.
     pub fn take_dirty(&mut self) -> Vec<u32> {
         self.dirty.take()
+    }
+
+    /// Groups that changed since the last call, if results are put out early.
+    pub fn take_unshown(&mut self) -> Vec<u32> {
+        self.unshown.as_mut().map_or(vec![], DirtySet::take)
     }
 
     /// Makes the next checkpoint carry everything.

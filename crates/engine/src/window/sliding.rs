@@ -203,6 +203,24 @@ impl Sliding {
         Ok(window)
     }
 
+    /// Adds what is kept of the window that ends at `end`, which has not passed.
+    pub fn add_to(&self, end: i64, window: &mut [Pane]) -> Result<()> {
+        if self.slicing.is_growing() {
+            let longest = Place::single(self.slicing.last_end(end));
+            return match self.kept.get(longest) {
+                Some(panes) => merge(window, panes),
+                None => Ok(()),
+            };
+        }
+        let start = self.slicing.start(end);
+        for (place, panes) in self.kept.slices() {
+            if place.slice > start && place.slice <= end {
+                merge(window, panes)?;
+            }
+        }
+        Ok(())
+    }
+
     fn fire_growing(
         &mut self,
         end: i64,

@@ -168,7 +168,8 @@ impl WindowState {
         let sets = self.shape.aggregate.grouping_sets.len();
         let mut panes = Vec::with_capacity(sets);
         for _ in 0..sets {
-            panes.push(Pane::new(self.shape.accumulators()?));
+            let shows_early = self.shape.aggregate.early_delay_ms.is_some();
+            panes.push(Pane::new(self.shape.accumulators()?, shows_early));
         }
         Ok(panes)
     }
@@ -257,6 +258,26 @@ impl WindowState {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Adds the states of groups that changed since the last call to those for the shard that owns each
+    /// key.
+    pub fn unshown_by_owner(&mut self, owners: &mut [Coalesced]) -> Result<()> {
+        let mut windows = std::mem::take(&mut self.windows);
+        for (place, panes) in &mut windows {
+            for (set, pane) in panes.iter_mut().enumerate() {
+                let unshown = pane.take_unshown();
+                let groups = pane.by_owner(unshown, owners.len());
+                for (owner, groups) in owners.iter_mut().zip(&groups) {
+                    if !groups.is_empty() {
+                        let states = pane.states(groups)?;
+                        owner.push(self.state_batch((*place, set), pane, groups, states)?)?;
+                    }
+                }
+            }
+        }
+        self.windows = windows;
         Ok(())
     }
 
@@ -412,6 +433,7 @@ mod tests {
             grouping_id: false,
             query: "q".into(),
             allowed_lateness_ms: 0,
+            early_delay_ms: None,
         };
         let input = Schema::new(vec![
             Field::new("name", DataType::Utf8, true),

@@ -167,6 +167,7 @@ fn aggregate() -> WindowAggregate {
         grouping_id: false,
         query: "counts".into(),
         allowed_lateness_ms: 0,
+        early_delay_ms: None,
     }
 }
 

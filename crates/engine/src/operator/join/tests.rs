@@ -97,6 +97,8 @@ fn fire(operator: &mut dyn Stateful, watermark: i64) -> usize {
     operator
         .close(Barrier {
             watermark,
+            now_ms: 0,
+            shard: 0,
             shards: 1,
         })
         .unwrap();
@@ -202,7 +204,14 @@ fn rows_within_intervals_move_to_the_new_owner_of_their_key() {
     let mut sent: ByShard = vec![vec![]; shards];
     for operator in &mut operators {
         let watermark = Watermark(2_000);
-        let closed = operator.close(Barrier { watermark, shards }).unwrap();
+        let closed = operator
+            .close(Barrier {
+                watermark,
+                now_ms: 0,
+                shards,
+                shard: 0,
+            })
+            .unwrap();
         for (owner, states) in sent.iter_mut().zip(closed) {
             owner.extend(states);
         }
@@ -261,6 +270,8 @@ fn pairs_come_out_with_the_columns_of_both() {
     let watermark = Watermark(0);
     join.close(Barrier {
         watermark,
+        now_ms: 0,
+        shard: 0,
         shards: 1,
     })
     .unwrap();

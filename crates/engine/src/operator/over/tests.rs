@@ -59,6 +59,8 @@ fn most(mut operator: OverOperator, seconds: std::ops::Range<i64>) -> usize {
         if second % 10 == 9 {
             let barrier = Barrier {
                 watermark: Watermark(second * 1_000),
+                now_ms: 0,
+                shard: 0,
                 shards: 1,
             };
             operator.close(barrier).unwrap();

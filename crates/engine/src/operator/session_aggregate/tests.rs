@@ -67,6 +67,7 @@ fn node(case: Case) -> (millstream_core::plan::Node, SchemaRef) {
         grouping_id: false,
         query: "q".into(),
         allowed_lateness_ms: 0,
+        early_delay_ms: None,
     };
     let input = Schema::new(vec![
         Field::new("t", timestamp(3), true),
@@ -154,6 +155,8 @@ impl World {
         let count = self.shards.len();
         let barrier = Barrier {
             watermark: self.fired,
+            now_ms: 0,
+            shard: 0,
             shards: count,
         };
         let mut given: Vec<Vec<StateBatch>> = vec![vec![]; count];
