@@ -298,6 +298,8 @@ fn blocks(operator: &mut dyn Stateful, watermark: i64) -> Vec<usize> {
     let watermark = Watermark(watermark);
     let barrier = Barrier {
         watermark,
+        now_ms: 0,
+        shard: 0,
         shards: 1,
     };
     operator.close(barrier).unwrap();
