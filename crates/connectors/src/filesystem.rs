@@ -16,7 +16,9 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind, Whole};
+use millstream_core::connector::{
+    ConnectorInfo, LOOKUP_CACHE, LOOKUP_EXPIRY, OptionInfo, OptionKind, Whole,
+};
 use millstream_core::plan::{ConnectorConfig, SinkPlan, SourcePlan};
 use millstream_core::quantity::duration_ms;
 use millstream_core::sink::Sink;
@@ -53,6 +55,8 @@ pub const INFO: ConnectorInfo = ConnectorInfo {
             help: "read files that come later too; without it the table ends with the files that \
                    are there at the start",
         },
+        LOOKUP_CACHE,
+        LOOKUP_EXPIRY,
     ],
     metadata: &["file.path", "file.name", "offset"],
 };

@@ -54,7 +54,9 @@ mod version;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
-use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind, Whole};
+use millstream_core::connector::{
+    ConnectorInfo, LOOKUP_CACHE, LOOKUP_EXPIRY, OptionInfo, OptionKind, Whole,
+};
 use millstream_core::plan::{SinkPlan, SourcePlan};
 use millstream_core::quantity::duration_ms;
 use millstream_core::sink::Sink;
@@ -100,6 +102,8 @@ pub const INFO: ConnectorInfo = ConnectorInfo {
             OptionKind::Duration,
             "drop rows this long after their window or key time",
         ),
+        LOOKUP_CACHE,
+        LOOKUP_EXPIRY,
     ],
     metadata: &[],
 };
@@ -125,6 +129,11 @@ pub fn sink(tables: &Arc<HotTables>, plan: &SinkPlan) -> Result<Box<dyn Sink>> {
 /// there or lacks a column.
 pub fn source(tables: &Arc<HotTables>, plan: &SourcePlan) -> Result<Box<dyn Source>> {
     source::source(tables, plan)
+}
+
+/// Refuses what [`source`] would refuse whatever tables there are.
+pub(crate) fn check_source(plan: &SourcePlan) -> Result<()> {
+    source::name(plan).map(|_| ())
 }
 
 /// What `plan` says about its table. `InvalidInput` for what no table can be.

@@ -3,9 +3,10 @@
 
 use arrow::datatypes::SchemaRef;
 
-use crate::error::{Error, Result};
-use crate::ids::{SinkId, SourceId};
+use crate::error::{Error, Result, Subject};
+use crate::ids::{SinkId, SourceId, TableId};
 use crate::plan::{ConnectorConfig, Plan, SinkPlan, SourcePlan};
+use crate::quantity::duration_ms;
 use crate::sink::Sink;
 use crate::source::{Decoder, Source};
 
@@ -88,6 +89,44 @@ pub enum OptionKind {
     OneOf(&'static [&'static str]),
 }
 
+/// `lookup.cache` of tables that are looked up: with `NONE` a table that has changed is read again
+/// before the next epoch, with `PARTIAL` not before the rows expire.
+pub const LOOKUP_CACHE: OptionInfo = OptionInfo {
+    key: "lookup.cache",
+    required: false,
+    kind: OptionKind::OneOf(&["NONE", "PARTIAL"]),
+    help: "`PARTIAL`: rows that are looked up count as current until they expire",
+};
+
+/// How long rows count as current with `lookup.cache` = `PARTIAL`.
+pub const LOOKUP_EXPIRY: OptionInfo = OptionInfo {
+    key: "lookup.partial-cache.expire-after-write",
+    required: false,
+    kind: OptionKind::Duration,
+    help: "how long rows that are looked up count as current, with 'lookup.cache' = 'PARTIAL'",
+};
+
+/// How long rows of a table that is looked up count as current, in ms.
+///
+/// # Errors
+/// One of [`LOOKUP_CACHE`] and [`LOOKUP_EXPIRY`] without the other.
+pub fn lookup_cache_ms(config: &ConnectorConfig) -> Result<u64> {
+    let expiry = config.get(LOOKUP_EXPIRY.key);
+    match (config.get(LOOKUP_CACHE.key), expiry) {
+        (None | Some("NONE"), None) => Ok(0),
+        (Some("PARTIAL"), Some(expiry)) => duration_ms(expiry)
+            .map_err(|error| error.about(Subject::Option(LOOKUP_EXPIRY.key.to_owned()))),
+        (Some(_), None) => {
+            let message = format!("'PARTIAL' without `{}`", LOOKUP_EXPIRY.key);
+            Err(Error::of_option(LOOKUP_CACHE.key, message))
+        }
+        _ => {
+            let message = "only with 'lookup.cache' = 'PARTIAL'";
+            Err(Error::of_option(LOOKUP_EXPIRY.key, message))
+        }
+    }
+}
+
 /// What the SQL front needs to know of a format.
 #[derive(Debug, Clone, Copy)]
 pub struct FormatInfo {
@@ -125,6 +164,8 @@ pub enum PlanTable {
     Source(SourceId),
     /// That is written.
     Sink(SinkId),
+    /// That is held in memory.
+    Table(TableId),
 }
 
 /// Makes what a plan names. The server's implementation binds tables to embedded or real services.

@@ -58,6 +58,7 @@ files![
     keep_first,
     late_per_query,
     late_rows,
+    lookup_cache,
     metadata_columns,
     missing_event_time,
     negative_times,

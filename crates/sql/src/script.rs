@@ -86,6 +86,7 @@ impl BoundScript {
         let name = match error.table {
             PlanTable::Source(id) => &plan.sources[id.index()].table,
             PlanTable::Sink(id) => &plan.sinks[id.index()].table,
+            PlanTable::Table(id) => &plan.tables[id.index()].source.table,
         };
         let error = &error.error;
         let Some(index) = self.catalog.table(name) else {

@@ -9,7 +9,7 @@ use millstream_core::source::{Read, ReadLimit, Source, Split, SplitReader};
 use millstream_core::types::sql_name;
 use millstream_core::{Error, Offset, Result, SinkId, SplitId};
 
-use super::{HotTable, HotTables, Scan, definition};
+use super::{HotTable, HotTables, Scan, TableName, definition};
 
 /// See the module.
 struct HotTableSource {
@@ -21,15 +21,7 @@ struct HotTableSource {
 /// Reads the table of `plan`. `InvalidInput` if it is not there, or lacks a column.
 pub(super) fn source(tables: &HotTables, plan: &SourcePlan) -> Result<Box<dyn Source>> {
     let columns = plan.shape.decoded.clone();
-    let as_sink = SinkPlan {
-        id: SinkId(0),
-        table: plan.table.clone(),
-        connector: plan.connector.clone(),
-        schema: columns.clone(),
-        primary_key: vec![],
-        role: SinkRole::Results,
-    };
-    let name = definition(&as_sink)?.name;
+    let name = name(plan)?;
     let table = tables.table(&name.database, &name.table).ok_or_else(|| {
         Error::invalid(format!(
             "no table `{name}` in the data directory: nothing has written it"
@@ -38,6 +30,19 @@ pub(super) fn source(tables: &HotTables, plan: &SourcePlan) -> Result<Box<dyn So
     let source = HotTableSource { table, columns };
     source.projection()?;
     Ok(Box::new(source))
+}
+
+/// The table that `plan` means. `InvalidInput` about the option that is wrong.
+pub(super) fn name(plan: &SourcePlan) -> Result<TableName> {
+    let as_sink = SinkPlan {
+        id: SinkId(0),
+        table: plan.table.clone(),
+        connector: plan.connector.clone(),
+        schema: plan.shape.decoded.clone(),
+        primary_key: vec![],
+        role: SinkRole::Results,
+    };
+    Ok(definition(&as_sink)?.name)
 }
 
 impl HotTableSource {

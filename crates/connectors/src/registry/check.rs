@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use millstream_core::connector::{PlanTable, TableError};
+use millstream_core::connector::{PlanTable, TableError, lookup_cache_ms};
 use millstream_core::plan::{ConnectorConfig, Plan, SinkPlan, SourcePlan};
 use millstream_core::{Error, Result, Subject};
 
@@ -36,7 +36,23 @@ pub(super) fn check(plan: &Plan) -> Result<(), TableError> {
             error,
         })?;
     }
+    for table in &plan.tables {
+        let plan = &table.source;
+        let checked = check_table(plan).and_then(|()| lookup_cache_ms(&plan.connector).map(drop));
+        checked.map_err(|error| TableError {
+            table: PlanTable::Table(table.id),
+            error,
+        })?;
+    }
     Ok(())
+}
+
+/// A table that is read whole.
+fn check_table(plan: &SourcePlan) -> Result<()> {
+    match plan.connector.connector.as_str() {
+        "clickhouse" => hot_table::check_source(plan),
+        _ => check_source(plan),
+    }
 }
 
 fn check_source(plan: &SourcePlan) -> Result<()> {

@@ -88,6 +88,8 @@ pub struct TablePlan {
     pub steps: Vec<TableStep>,
     /// Whether it is read again when it has changed.
     pub is_refreshed: bool,
+    /// For so long its rows count as current, in ms.
+    pub cache_ms: u64,
 }
 
 /// A filter or projection of a [`TablePlan`].
@@ -112,10 +114,10 @@ impl TablePlan {
             table, connector, ..
         } = &self.source;
         let columns = columns_text(&self.source.shape.schema()).join(", ");
-        let again = if self.is_refreshed {
-            ", read again when changed"
-        } else {
-            ""
+        let again = match (self.is_refreshed, self.cache_ms) {
+            (false, _) => String::new(),
+            (true, 0) => ", read again when changed".to_owned(),
+            (true, ms) => format!(", read again when changed after {ms} ms"),
         };
         let mut text = format!(
             "table #{} {table} ({}{again}) [{columns}]",

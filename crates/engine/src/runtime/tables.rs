@@ -41,6 +41,17 @@ struct Table {
     source: Box<dyn Source>,
     version: Option<String>,
     bytes: usize,
+    /// When it was looked at last, in ms.
+    looked_at_ms: i64,
+}
+
+impl Table {
+    /// Whether its rows may no longer be current.
+    fn is_due(&self, now_ms: i64) -> bool {
+        let age_ms = now_ms.saturating_sub(self.looked_at_ms);
+        let is_fresh = u64::try_from(age_ms).is_ok_and(|age_ms| age_ms < self.plan.cache_ms);
+        self.plan.is_refreshed && !is_fresh
+    }
 }
 
 impl Tables {
@@ -52,6 +63,7 @@ impl Tables {
             let of_table = |error: Error| error.context(format!("table `{}`", plan.source.table));
             let source = config.connectors.source(&plan.source).map_err(of_table)?;
             // What changes while it is read is seen as changed afterwards.
+            let looked_at_ms = config.env.now_ms();
             let version = source.version().map_err(of_table)?;
             let held: usize = tables.iter().map(|table| table.bytes).sum();
             let rows = read(plan, (&*source, held), config).map_err(of_table)?;
@@ -61,6 +73,7 @@ impl Tables {
                 source,
                 version,
                 bytes: rows.size(),
+                looked_at_ms,
             });
             loaded.push((plan.id, rows));
         }
@@ -76,7 +89,9 @@ impl Tables {
     pub fn refresh(&mut self, config: &JobConfig) -> Result<Loaded> {
         let mut loaded = vec![];
         let all = self.bytes();
-        for table in self.tables.iter_mut().filter(|it| it.plan.is_refreshed) {
+        let now_ms = config.env.now_ms();
+        for table in self.tables.iter_mut().filter(|it| it.is_due(now_ms)) {
+            table.looked_at_ms = now_ms;
             let again = || -> Result<Option<(Option<String>, Vec<RecordBatch>)>> {
                 let version = table.source.version()?;
                 if version == table.version {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::{DataType, Schema};
+use millstream_core::connector::lookup_cache_ms;
 use millstream_core::expr::Expr;
 use millstream_core::plan::{
     Join, JoinKey, JoinOn as PlanOn, NodeInput, Operator, SourcePlan, TablePlan, TableStep,
@@ -151,11 +152,14 @@ impl Emitter<'_> {
         });
         let id = TableId(index(self.tables.len()));
         let source = inner.sources.pop().expect("a table is read");
+        // Options that do not fit are for the connector to refuse, at their place.
+        let cache_ms = lookup_cache_ms(&source.connector).unwrap_or_default();
         self.tables.push(TablePlan {
             id,
             source,
             steps: steps.collect(),
             is_refreshed,
+            cache_ms,
         });
         id
     }
