@@ -220,8 +220,13 @@ impl Joiner {
         let lefts = std::mem::take(&mut walk.left);
         let rights: Vec<Option<Place>> = walk.right.drain(..).map(Some).collect();
         let chunk = |number: u32| &right.chunks[number as usize];
-        let picked = (Picked::of(left, lefts.clone()), Picked::at(&rights, chunk));
-        let mask = self.mask(&picked.0, &picked.1)?;
+        let mask = match &self.condition {
+            None => None,
+            Some(_) => self.mask(
+                &Picked::of(left, lefts.clone()),
+                &Picked::at(&rights, chunk),
+            )?,
+        };
         let passes = |pair: &usize| mask.as_ref().is_none_or(|mask| mask.value(*pair));
         let mut passing = (0..lefts.len()).filter(passes).peekable();
         let (mut rows, mut places) = (vec![], vec![]);
@@ -248,7 +253,7 @@ impl Joiner {
             return Ok(());
         }
         let picked = Picked::at(&places, chunk);
-        let out = self.rows(&Picked::of(left, rows.iter().copied()), &picked)?;
+        let out = self.rows(&Picked::of(left, rows.clone()), &picked)?;
         emit(out, rows)
     }
 
@@ -266,7 +271,7 @@ impl Joiner {
             |row| right.candidates(keys.get(row)).iter().copied(),
             |lefts, rights| {
                 let rights = Picked::at(rights, |number| &right.chunks[number as usize]);
-                self.mask(&Picked::of(left, lefts.iter().copied()), &rights)
+                self.mask(&Picked::of(left, lefts.to_vec()), &rights)
             },
         )?;
         let wanted = self.kind == JoinKind::Semi;

@@ -130,3 +130,59 @@ fn fields_of(rows: &StructArray, values: &[Option<u32>]) -> UInt32Array {
         .map(|value| value.filter(|value| rows.is_valid(*value as usize)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int32Builder, ListBuilder, StringArray};
+    use arrow::datatypes::{Field, Int32Type, Schema};
+    use millstream_core::expr::Expr;
+
+    use super::*;
+
+    /// A text of so many bytes beside so many elements: the rows of each block that comes out.
+    fn blocks(bytes: usize, elements: usize) -> Vec<usize> {
+        let mut lists = ListBuilder::new(Int32Builder::new());
+        lists.append_value((0..i32::try_from(elements).unwrap()).map(Some));
+        let list: ArrayRef = Arc::new(lists.finish());
+        let input = Arc::new(Schema::new(vec![
+            Field::new("text", DataType::Utf8, true),
+            Field::new("list", list.data_type().clone(), true),
+        ]));
+        let plan = Unnest {
+            array: Expr::column(1, "list", list.data_type().clone()),
+            keep: vec![0],
+            ordinality: true,
+            outer: false,
+        };
+        let output = Arc::new(Schema::new(vec![
+            Field::new("text", DataType::Utf8, true),
+            Field::new("item", DataType::Int32, true),
+            Field::new("place", DataType::Int32, true),
+        ]));
+        let operator = UnnestOperator::new(&plan, &input, output).unwrap();
+        let text: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(bytes)]));
+        let batch = Batch {
+            rows: RecordBatch::try_new(input, vec![text, list]).unwrap(),
+            origin: None,
+        };
+        let (mut blocks, mut next) = (vec![], 1);
+        operator
+            .unnest(&batch, &mut |block| {
+                let places = block.rows.column(2).as_primitive::<Int32Type>().values();
+                assert_eq!(places[0], next, "in the order of the array");
+                next += i32::try_from(places.len()).unwrap();
+                blocks.push(block.rows.num_rows());
+                Ok(())
+            })
+            .unwrap();
+        blocks
+    }
+
+    #[test]
+    fn a_long_array_beside_a_long_text_comes_out_in_blocks() {
+        assert_eq!(blocks(10, 20_000), [16_384, 3_616]);
+        // 32 MiB of rows that have a little more than one.
+        assert_eq!(blocks(1 << 20, 70), [31, 31, 8]);
+        assert_eq!(blocks(10, 0), [0; 0]);
+    }
+}

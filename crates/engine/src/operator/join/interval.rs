@@ -223,11 +223,11 @@ impl IntervalJoinOperator {
             Side::Left => (own, others),
             Side::Right => (others, own),
         };
-        let picked = Picked::of(rows, own.drain(..));
+        let picked = Picked::of(rows, std::mem::take(own));
         let (left, right) = pair(picked, self.others(side, others));
         others.clear();
         let mask = self.joiner.mask(&left, &right)?;
-        let (left, right) = (left.only(mask.as_ref()), right.only(mask.as_ref()));
+        let (left, right) = (left.only(mask.as_ref())?, right.only(mask.as_ref())?);
         match left.len() {
             0 => Ok(()),
             _ => emit(self.joiner.rows(&left, &right)?),
@@ -271,7 +271,7 @@ impl IntervalJoinOperator {
                 candidates.iter().map(|(_, place)| *place)
             },
             |own, others| {
-                let own = Picked::of(rows, own.iter().copied());
+                let own = Picked::of(rows, own.to_vec());
                 let others = self.others(side, others);
                 match side {
                     Side::Left => self.joiner.mask(&own, &others),
