@@ -67,6 +67,7 @@ files![
     nulls_in_keys,
     over_aggregate,
     proctime,
+    proctime_over,
     proctime_refused,
     proctime_windows,
     projection_functions,

@@ -5,6 +5,7 @@ use std::fmt;
 use arrow::datatypes::Schema;
 
 use super::AggregateCall;
+use crate::time::TimeDomain;
 
 /// A column to sort by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +47,10 @@ pub struct WindowRank {
 pub struct OverAggregate {
     /// Input columns of PARTITION BY.
     pub keys: Vec<usize>,
-    /// Input column of ORDER BY: an event time.
+    /// Input column of ORDER BY: a time.
     pub time_column: usize,
+    /// Which time that is.
+    pub domain: TimeDomain,
     /// What else to sort by.
     pub order: Vec<SortKey>,
     /// What is computed.
@@ -132,14 +135,22 @@ impl fmt::Display for OverText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(over, input, output) = self;
         let time = input.field(over.time_column).name();
+        let clock = match over.domain {
+            TimeDomain::Event => "",
+            TimeDomain::Processing => " (processing time)",
+        };
         if over.calls.is_empty() {
-            write!(f, "sort by {time}")?;
+            write!(f, "sort by {time}{clock}")?;
             if !over.order.is_empty() {
                 write!(f, ", {}", SortKey::text(&over.order, input))?;
             }
             return Ok(());
         }
-        write!(f, "over [{}] order by {time}", names(&over.keys, input))?;
+        write!(
+            f,
+            "over [{}] order by {time}{clock}",
+            names(&over.keys, input)
+        )?;
         if let Some(ttl_ms) = over.ttl_ms {
             write!(f, " ttl {ttl_ms} ms")?;
         }

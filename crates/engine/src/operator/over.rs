@@ -339,6 +339,10 @@ impl Stateful for OverOperator {
         }
     }
 
+    fn is_due(&self, watermark: Watermark) -> bool {
+        self.waiting.has_passed(watermark)
+    }
+
     fn set_fired(&mut self, fired: Watermark) {
         self.fired = fired;
     }

@@ -116,6 +116,7 @@ fn own_domain(node: &Node) -> Option<TimeDomain> {
     match &node.operator {
         Operator::AssignWindow(window) => Some(window.domain),
         Operator::WindowAggregate(aggregate) => Some(aggregate.window.domain),
+        Operator::Over(over) => Some(over.domain),
         _ => None,
     }
 }

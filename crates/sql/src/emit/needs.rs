@@ -75,6 +75,9 @@ impl Needs {
             Step::Aggregate(input, by) if by.window.domain == TimeDomain::Processing => {
                 self.add(input, &of_input, false);
             }
+            Step::Over(input, by) if by.domain == TimeDomain::Processing => {
+                self.add(input, &of_input, false);
+            }
             Step::Aggregate(input, _) | Step::Rank(input, _) | Step::Over(input, _) => {
                 self.add(input, &of_input, true);
             }

@@ -158,6 +158,7 @@ impl Emitter<'_> {
         let over = OverAggregate {
             keys,
             time_column,
+            domain: by.domain,
             order,
             calls: planned,
             ttl_ms: self.ttl_ms.filter(|_| !by.calls.is_empty()),

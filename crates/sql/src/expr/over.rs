@@ -42,6 +42,8 @@ struct Window {
     order: Vec<SortBy>,
     frame: Option<ast::WindowFrame>,
     place: Place,
+    /// The time that it is ordered by.
+    domain: TimeDomain,
 }
 
 impl Overs {
@@ -75,6 +77,11 @@ impl Overs {
         self.over.as_ref().map(|over| over.time_column)
     }
 
+    /// Whether there are calls, so that rows come out later than they come in.
+    pub fn has_calls(&self) -> bool {
+        self.rank.is_some() || self.over.is_some()
+    }
+
     fn push(&mut self, call: BoundOver, window: Window) -> Result<Expr> {
         if self.rank.is_some() {
             return Err(beside_rank(window.place));
@@ -83,6 +90,7 @@ impl Overs {
         let over = self.over.get_or_insert_with(|| OverBy {
             keys: window.keys.clone(),
             time_column,
+            domain: window.domain,
             order: vec![],
             calls: vec![],
             needs_ttl: None,
@@ -111,10 +119,6 @@ fn put(shape: &mut Expr, column: &Expr) {
     for child in shape.children_mut() {
         put(child, column);
     }
-}
-
-fn in_processing_time(what: &str, place: Place) -> Fault {
-    Fault::unsupported(place, what).help("ORDER BY the event time that a WATERMARK declares")
 }
 
 fn beside_rank(place: Place) -> Fault {
@@ -184,9 +188,6 @@ impl ExprBinder<'_> {
                 return Err(Fault::at(place, message));
             }
         };
-        if window.order.len() == 1 && self.is_processing_time(&window.order[0].expr) {
-            return Err(in_processing_time("OVER in processing time is", place));
-        }
         if window.order.len() != 1 || !self.is_time(&window.order[0].expr) {
             let fault = Fault::unsupported(place, "OVER without ORDER BY an event time is");
             return Err(fault.help("ORDER BY the event time, ascending"));
@@ -210,12 +211,7 @@ impl ExprBinder<'_> {
 
     fn is_time(&self, expr: &Expr) -> bool {
         let role = expr.as_column().map(|index| self.scope.columns[index].role);
-        role.is_some_and(Role::is_time)
-    }
-
-    fn is_processing_time(&self, expr: &Expr) -> bool {
-        let role = expr.as_column().map(|index| self.scope.columns[index].role);
-        role.and_then(Role::domain) == Some(TimeDomain::Processing)
+        role.is_some_and(|role| role.domain().is_some())
     }
 
     fn bind_window(&self, spec: &ast::WindowSpec, place: Place) -> Result<Window> {
@@ -240,11 +236,15 @@ impl ExprBinder<'_> {
             }
         }
         let order = spec.order_by.iter().map(|by| sort_by(&mut binder, by));
+        let order = order.collect::<Result<Vec<SortBy>>>()?;
+        let first = order.first().and_then(|by| by.expr.as_column());
+        let domain = first.and_then(|index| self.scope.columns[index].role.domain());
         Ok(Window {
             keys,
-            order: order.collect::<Result<_>>()?,
+            order,
             frame: spec.window_frame.clone(),
             place,
+            domain: domain.unwrap_or_default(),
         })
     }
 
@@ -273,14 +273,9 @@ impl ExprBinder<'_> {
         let of_window = (part(Role::WindowStart), part(Role::WindowEnd));
         let by_time = matches!(window.order.as_slice(), [by] if self.is_time(&by.expr)
             || role(&by.expr) == Some(Role::WindowedTime));
-        let by_clock = matches!(window.order.as_slice(), [by] if self.is_processing_time(&by.expr));
         let overs = self.over.as_mut().expect("checked by the caller");
         let (Some(start), Some(end)) = of_window else {
             return match (of_window, window.order.as_slice()) {
-                ((None, None), _) if by_clock => {
-                    let what = "`ROW_NUMBER` in processing time without a window is";
-                    Err(in_processing_time(what, place))
-                }
                 ((None, None), [by]) if by_time && !by.descending => overs.number_rows(window),
                 ((None, None), [_]) if by_time => {
                     let what = "keeping the last row of a key without a window is";

@@ -515,6 +515,11 @@ fn put_together(
     {
         column.role = Role::Plain;
     }
+    // Rows that wait come out later than they were read.
+    let columns = scope.columns.iter_mut().chain(&mut right.scope.columns);
+    for column in columns.filter(|column| !is_table && column.role == Role::ProcessingTime) {
+        column.role = Role::Plain;
+    }
     let rel = left.rel.join(right.rel, spec);
     if !kind.has_right() {
         return Bound { rel, scope };

@@ -24,24 +24,25 @@ impl QueryBinder<'_> {
         let first = order.next();
         let time_column = first.as_ref().and_then(|by| {
             let column = by.expr.as_column()?;
-            let is_time = scope.columns[column].role.is_time();
-            (is_time && !by.descending).then_some(column)
+            let domain = scope.columns[column].role.domain()?;
+            (!by.descending).then_some((column, domain))
         });
-        let Some(time_column) = time_column else {
+        let Some((time_column, domain)) = time_column else {
             let what = "`ORDER BY` of anything but the event time, ascending, is";
             let help = "ORDER BY the event time or window_time first; \
                         results in a table have no order: sort when you read them";
             return Err(Fault::unsupported(place, what).help(help));
         };
-        // Another event time can be older than what has come out already.
+        // Another time can be older than what has come out already.
         for (index, column) in scope.columns.iter_mut().enumerate() {
-            if index != time_column && column.role.is_time() {
+            if index != time_column && column.role.domain().is_some() {
                 column.role = Role::Plain;
             }
         }
         let rel = rel.over(OverBy {
             keys: vec![],
             time_column,
+            domain,
             order: order.collect(),
             calls: vec![],
             needs_ttl: None,

@@ -136,6 +136,16 @@ impl QueryBinder<'_> {
                 column.role = Role::Plain;
             }
         }
+        if overs.has_calls() {
+            // Rows come out later than they were read. What is computed when they do is the time of that.
+            let time = overs.time_column();
+            let of_columns = columns.iter_mut().zip(&exprs);
+            let read =
+                of_columns.filter(|(_, expr)| expr.as_column().is_some_and(|it| Some(it) != time));
+            for (column, _) in read.filter(|(column, _)| column.role == Role::ProcessingTime) {
+                column.role = Role::Plain;
+            }
+        }
         rel = overs.append(rel, &mut exprs);
         Ok(project(rel, columns, exprs))
     }

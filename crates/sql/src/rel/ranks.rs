@@ -1,6 +1,7 @@
 //! Steps that look at rows in an order: the best rows of each window, and OVER.
 
 use arrow::datatypes::DataType;
+use millstream_core::TimeDomain;
 use millstream_core::expr::{BinaryOp, Expr, ExprKind, Literal};
 use millstream_core::plan::Frame;
 
@@ -41,8 +42,10 @@ pub(crate) struct RankBy {
 pub(crate) struct OverBy {
     /// PARTITION BY
     pub keys: Vec<Expr>,
-    /// The event time of ORDER BY.
+    /// The time of ORDER BY.
     pub time_column: usize,
+    /// Which time that is.
+    pub domain: TimeDomain,
     /// What else to sort by.
     pub order: Vec<SortBy>,
     /// What is computed; nothing: rows are only sorted.

@@ -1,6 +1,7 @@
 //! What is remembered over hours of event time.
 
 use arrow::array::{Int64Array, TimestampMillisecondArray};
+use millstream_core::TimeDomain;
 use millstream_core::plan::AggregateFunction;
 use millstream_core::types::timestamp;
 
@@ -29,6 +30,7 @@ fn counted(frames: &[Frame], ttl_ms: Option<i64>) -> OverOperator {
     let plan = OverAggregate {
         keys: vec![0],
         time_column: 1,
+        domain: TimeDomain::Event,
         order: vec![],
         calls: frames.iter().map(count).collect(),
         ttl_ms,
