@@ -21,11 +21,7 @@ pub(crate) fn apply(plan: &mut Plan, catalog: &Catalog, settings: &Settings) -> 
         if aggregate.window.domain == TimeDomain::Processing {
             continue;
         }
-        let refused = match aggregate.window.kind {
-            WindowKind::Cumulate { .. } => Some("CUMULATE"),
-            WindowKind::Session { .. } => Some("SESSION"),
-            _ => None,
-        };
+        let is_session = matches!(aggregate.window.kind, WindowKind::Session { .. });
         let mut longest: Option<(i64, Origin)> = None;
         for table in tables_of(plan, index) {
             let found = settings.allowed_lateness(&table)?;
@@ -36,8 +32,8 @@ pub(crate) fn apply(plan: &mut Plan, catalog: &Catalog, settings: &Settings) -> 
         let Some((ms, place)) = longest else {
             continue;
         };
-        if let Some(name) = refused {
-            let what = format!("allowed lateness of `{name}` windows is");
+        if is_session {
+            let what = "allowed lateness of `SESSION` windows is";
             return Err(Fault::unsupported(&place, what));
         }
         let kept = Kept::of(aggregate);
@@ -142,12 +138,14 @@ struct Kept {
 }
 
 impl Kept {
-    /// Of an aggregate: its window's columns, its keys and the grouping id.
+    /// Of an aggregate: its window's columns, its keys and the grouping id. Windows of CUMULATE that grow
+    /// have their start in common, so it does not tell them apart.
     fn of(aggregate: &WindowAggregate) -> Self {
         let keys = 3 + aggregate.keys.len();
         let grouping_id = keys + aggregate.aggregates.len();
+        let is_growing = matches!(aggregate.window.kind, WindowKind::Cumulate { .. });
         Self {
-            window: [0, 1, 2].into(),
+            window: (usize::from(is_growing)..3).collect(),
             all: (0..keys)
                 .chain(aggregate.grouping_id.then_some(grouping_id))
                 .collect(),
@@ -217,9 +215,9 @@ fn check_sink(sink: &SinkPlan, catalog: &Catalog, kept: &Kept, update: &Update<'
     if !key.iter().any(|column| kept.window.contains(column)) {
         let message = format!(
             "{what} would replace results of newer windows in `{name}`: its PRIMARY KEY has no \
-             column of the window"
+             column of the window that tells them apart"
         );
-        return Err(Fault::at(*place, message).help("add window_start or window_end to the key"));
+        return Err(Fault::at(*place, message).help("add window_end to the key"));
     }
     let changing = key.iter().find(|column| !kept.all.contains(column));
     if let Some(column) = changing {

@@ -5,8 +5,9 @@
 //! Slices arrive once they are complete, each with the first window that it counts in: rows that were
 //! late for some of their slice's windows count in the others only. Windows then fire one after the
 //! other. CUMULATE keeps one growing pane for each longest window; the others keep slices, and a window
-//! of HOP is put together from three panes (see [`Blocks`]). Blocks can be made anew from slices: only
-//! slices are written to checkpoints.
+//! of HOP is put together from three panes (see [`Blocks`]). With an allowed lateness CUMULATE keeps
+//! slices too, as windows that have fired are made again, and the growing pane besides. Blocks and that
+//! pane can be made anew from slices: only slices are written to checkpoints.
 //!
 //! Rows that come within the allowed lateness for windows that have fired are added to their slice, and
 //! the groups that they are in are put out again for each of those windows.
@@ -46,11 +47,13 @@ impl<'a> Fired<'a> {
 pub struct Sliding {
     slicing: Slicing,
     allowed_lateness_ms: i64,
-    /// HOP: by slice. CUMULATE: by longest window, all its slices so far.
+    /// By slice. CUMULATE without an allowed lateness: by longest window, all its slices so far.
     kept: WindowState,
     /// Slices by the first window that they count in.
     arrived: BTreeMap<i64, Vec<ClosedWindow>>,
     blocks: Option<Blocks>,
+    /// CUMULATE with an allowed lateness: the start of the window that fired last, and its panes.
+    growing: Option<(i64, Vec<Pane>)>,
 }
 
 impl Sliding {
@@ -62,6 +65,7 @@ impl Sliding {
             kept: WindowState::new(shape)?,
             arrived: BTreeMap::new(),
             blocks: None,
+            growing: None,
         })
     }
 
@@ -72,8 +76,13 @@ impl Sliding {
 
     /// What is kept, to be written or restored. What was derived from it is forgotten.
     pub fn kept_mut(&mut self) -> &mut WindowState {
-        self.blocks = None;
+        self.forget_derived();
         &mut self.kept
+    }
+
+    fn forget_derived(&mut self) {
+        self.blocks = None;
+        self.growing = None;
     }
 
     /// What changed since the last call.
@@ -83,7 +92,9 @@ impl Sliding {
 
     /// Memory in bytes.
     pub fn size(&self) -> usize {
-        self.kept.size() + self.blocks.as_ref().map_or(0, Blocks::size)
+        let growing = self.growing.iter().flat_map(|(_, panes)| panes);
+        let growing: usize = growing.map(Pane::size).sum();
+        self.kept.size() + self.blocks.as_ref().map_or(0, Blocks::size) + growing
     }
 
     /// Takes a slice; `until` of its place is the first window that it counts in.
@@ -119,9 +130,10 @@ impl Sliding {
                 return Ok(());
             }
             let slices = self.arrived.remove(&end).unwrap_or_default();
-            match self.slicing.is_growing() {
-                true => self.fire_growing(end, slices, emit)?,
-                false => self.fire_sliding(end, slices, emit)?,
+            match (self.slicing.is_growing(), self.allowed_lateness_ms) {
+                (true, 0) => self.fire_growing(end, slices, emit)?,
+                (true, _) => self.fire_growing_from_slices(end, slices, emit)?,
+                (false, _) => self.fire_sliding(end, slices, emit)?,
             }
             self.kept.drop_fired(Watermark(end.saturating_sub(1)));
             next = self.slicing.following(end);
@@ -162,7 +174,7 @@ impl Sliding {
         if late.is_empty() {
             return Ok(());
         }
-        self.blocks = None;
+        self.forget_derived();
         for (place, panes) in &late {
             let mut copy = self.kept.empty_panes()?;
             merge(&mut copy, panes)?;
@@ -205,7 +217,7 @@ impl Sliding {
 
     /// Adds what is kept of the window that ends at `end`, which has not passed.
     pub fn add_to(&self, end: i64, window: &mut [Pane]) -> Result<()> {
-        if self.slicing.is_growing() {
+        if self.slicing.is_growing() && self.allowed_lateness_ms == 0 {
             let longest = Place::single(self.slicing.last_end(end));
             return match self.kept.get(longest) {
                 Some(panes) => merge(window, panes),
@@ -244,6 +256,29 @@ impl Sliding {
             Some(panes) => emit(&Fired::whole(end, panes)),
             None => Ok(()),
         }
+    }
+
+    fn fire_growing_from_slices(
+        &mut self,
+        end: i64,
+        slices: Vec<ClosedWindow>,
+        emit: &mut Emit<'_>,
+    ) -> Result<()> {
+        let start = self.slicing.start(end);
+        let mut growing = self.growing.take().filter(|(of, _)| *of == start);
+        for (place, panes) in slices {
+            if let Some((_, growing)) = &mut growing {
+                merge(growing, &panes)?;
+            }
+            self.keep(place.slice, panes)?;
+        }
+        let panes = match growing {
+            Some((_, panes)) => panes,
+            None => self.window(end)?,
+        };
+        emit(&Fired::whole(end, &panes))?;
+        self.growing = Some((start, panes));
+        Ok(())
     }
 
     fn fire_sliding(
