@@ -309,7 +309,8 @@ fn sort(args: &Args<'_>) -> Result<ArrayRef> {
     pool.list(chosen.collect(), args.return_type)
 }
 
-/// `ARRAY_SLICE(array, from[, to])`: both included, from 1 (0 is the same), from the end if negative.
+/// `ARRAY_SLICE(array, from[, to])`: both included, from 1 (0 is the same, for both), from the end if
+/// negative.
 fn slice(args: &Args<'_>) -> Result<ArrayRef> {
     let pool = Pool::new(args, 1)?;
     let from = args.longs(1)?;
@@ -329,7 +330,10 @@ fn slice(args: &Args<'_>) -> Result<ArrayRef> {
         };
         let first = place(from.get(row)?).max(1);
         let last = match &to {
-            Some(to) => place(to.get(row)?).min(length),
+            Some(to) => match place(to.get(row)?) {
+                0 => 1,
+                to => to.min(length),
+            },
             None => length,
         };
         let range = usize::try_from(first - 1).ok()?..usize::try_from(last).unwrap_or(0);

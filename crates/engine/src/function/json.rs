@@ -76,10 +76,27 @@ fn is_json(args: &Args<'_>) -> Result<ArrayRef> {
     }))
 }
 
+/// In quotes; as in Flink `/` and everything beyond ASCII are escaped too, other control characters not.
 fn quote(args: &Args<'_>) -> Result<ArrayRef> {
     let input = args.texts(0)?;
     Ok(build_texts(args.rows, |row, out| {
-        value::write_quoted(input.get(row)?, out);
+        let text = input.get(row)?;
+        out.push('"');
+        for c in text.chars() {
+            match c {
+                '"' | '\\' | '/' => out.extend(['\\', c]),
+                '\u{8}' => out.push_str("\\b"),
+                '\u{c}' => out.push_str("\\f"),
+                '\n' => out.push_str("\\n"),
+                '\r' => out.push_str("\\r"),
+                '\t' => out.push_str("\\t"),
+                c if c <= '\u{7f}' => out.push(c),
+                c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }),
+            }
+        }
+        out.push('"');
         Some(())
     }))
 }
@@ -105,18 +122,17 @@ fn json(args: &Args<'_>) -> Result<ArrayRef> {
     failed.map_or(Ok(result), Err)
 }
 
-/// The text that a JSON string stands for; anything else as it is.
+/// What stands in quotes, without escapes; as it is without quotes, or if an escape is wrong. As in
+/// Flink, quotes inside need no escape.
 fn unquote(args: &Args<'_>) -> Result<ArrayRef> {
     let input = args.texts(0)?;
     Ok(build_texts(args.rows, |row, out| {
         let text = input.get(row)?;
-        let inner = match text.starts_with('"') {
-            true => Json::parse(text),
-            false => None,
-        };
-        match inner {
-            Some(Json::String(inner)) => out.push_str(&inner),
-            _ => out.push_str(text),
+        let inner = text.strip_prefix('"');
+        let inner = inner.and_then(|text| text.strip_suffix('"'));
+        match inner.and_then(parse::unescaped) {
+            Some(inner) => out.push_str(&inner),
+            None => out.push_str(text),
         }
         Some(())
     }))

@@ -103,6 +103,8 @@ fn split(args: &Args<'_>) -> Result<ArrayRef> {
             "" => text
                 .chars()
                 .for_each(|c| out.values().append_value(c.to_string())),
+            // As in Flink, there is no part of an empty text.
+            _ if text.is_empty() => {}
             _ => text
                 .split(delimiter)
                 .for_each(|part| out.values().append_value(part)),
@@ -121,7 +123,8 @@ fn java_split<'a>(text: &'a str, delimiter: &regex::Regex) -> Vec<&'a str> {
     parts
 }
 
-/// `STR_TO_MAP(text[, between pairs, between key and value])`; delimiters are regular expressions. Of a
+/// `STR_TO_MAP(text[, between pairs, between key and value])`; delimiters are regular expressions. A pair
+/// is cut in two at the first delimiter; without one its value is null. No text is no pair. Of a
 /// key that is there twice the last value counts.
 fn str_to_map(args: &Args<'_>) -> Result<ArrayRef> {
     let input = args.texts(0)?;
@@ -158,9 +161,13 @@ fn str_to_map(args: &Args<'_>) -> Result<ArrayRef> {
             continue;
         };
         let mut entries: Vec<(&str, Option<&str>)> = vec![];
-        for part in java_split(text, pair) {
-            let parts = java_split(part, value);
-            let (key, value) = (parts[0], parts.get(1).copied());
+        let pairs = match text {
+            "" => vec![],
+            _ => java_split(text, pair),
+        };
+        for part in pairs {
+            let mut halves = value.splitn(part, 2);
+            let (key, value) = (halves.next().unwrap_or_default(), halves.next());
             match entries.iter_mut().find(|(known, _)| *known == key) {
                 Some(entry) => entry.1 = value,
                 None => entries.push((key, value)),

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Int32Type};
 use millstream_core::pattern::like;
 use millstream_core::pattern::regular_expression::{self, compile};
 use millstream_core::{Result, types};
-use regex::Regex;
+use regex::{Match, Regex};
 
 use super::args::{
     Args, Kernel, Numbers, Texts, build_booleans, build_numbers, build_texts, slice_texts,
@@ -101,14 +101,32 @@ impl Regexes {
     }
 }
 
-/// `REGEXP(text, pattern)`: whether some part of the text matches. An empty pattern never does.
+/// All matches, one after the other, as Java's `Matcher.find` gives them: also an empty one where the one
+/// before ended.
+fn matches<'t>(regex: &Regex, text: &'t str) -> impl Iterator<Item = Match<'t>> {
+    let mut next = Some(0);
+    std::iter::from_fn(move || {
+        let found = regex.find_at(text, next?)?;
+        next = match found.is_empty() {
+            false => Some(found.end()),
+            true => {
+                let after = text[found.end()..].chars().next();
+                after.map(|c| found.end() + c.len_utf8())
+            }
+        };
+        Some(found)
+    })
+}
+
+/// `REGEXP(text, pattern)`: whether some part of the text matches. An empty pattern never does, nor, as in
+/// Flink, one from a column that is wrong.
 fn regexp(args: &Args<'_>, regexes: &Regexes) -> Result<ArrayRef> {
-    let input = args.texts(0)?;
+    let (input, patterns) = (args.texts(0)?, args.texts(1)?);
     let mut latest = Latest::default();
     Ok(build_booleans(args.rows, |row| {
-        let text = input.get(row)?;
-        let regex = regexes.get(row, &mut latest)?;
-        Some(!regex.as_str().is_empty() && regex.is_match(text))
+        let (text, pattern) = (input.get(row)?, patterns.get(row)?);
+        let regex = regexes.get(row, &mut latest);
+        Some(!pattern.is_empty() && regex.is_some_and(|regex| regex.is_match(text)))
     }))
 }
 
@@ -143,7 +161,7 @@ fn replace(args: &Args<'_>, regexes: &Regexes) -> Result<ArrayRef> {
         let (text, replacement) = (input.get(row)?, replacements.get(row)?);
         let regex = regexes.get(row, &mut latest)?;
         let mut rest = 0;
-        for found in regex.find_iter(text) {
+        for found in matches(regex, text) {
             out.push_str(&text[rest..found.start()]);
             out.push_str(replacement);
             rest = found.end();
@@ -160,7 +178,7 @@ fn count(args: &Args<'_>, regexes: &Regexes) -> Result<ArrayRef> {
     Ok(build_numbers::<Int32Type>(args.rows, |row| {
         let text = input.get(row)?;
         let regex = regexes.get(row, &mut latest)?;
-        i32::try_from(regex.find_iter(text).count()).ok()
+        i32::try_from(matches(regex, text).count()).ok()
     }))
 }
 
@@ -199,9 +217,11 @@ fn extract_all(args: &Args<'_>, regexes: &Regexes) -> Result<ArrayRef> {
             out.append_null();
             continue;
         }
-        for found in regex.captures_iter(text) {
-            let found = found.get(group).map(|found| found.as_str());
-            out.values().append_option(found);
+        for found in matches(regex, text) {
+            let groups = regex.captures_at(text, found.start());
+            let found = groups.and_then(|groups| groups.get(group));
+            out.values()
+                .append_option(found.map(|found| found.as_str()));
         }
         out.append(true);
     }

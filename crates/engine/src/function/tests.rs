@@ -5,12 +5,14 @@
 //! `NULL:BIGINT` and so on.
 
 mod ad_hoc;
+mod collections;
 mod json;
 mod more;
 mod numbers;
 mod printf;
 mod texts;
 mod times;
+mod unicode;
 
 use std::sync::Arc;
 

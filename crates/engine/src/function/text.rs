@@ -3,6 +3,7 @@
 use arrow::array::ArrayRef;
 use arrow::datatypes::Int32Type;
 use millstream_core::Result;
+use millstream_core::pattern::regular_expression::compile;
 
 use super::args::{Args, Texts, build_booleans, build_numbers, build_texts, slice_texts};
 use super::definition::{Body, Function, Kind, Params, Returns};
@@ -36,11 +37,12 @@ pub(super) fn functions() -> Vec<Function> {
         plain("CHARACTER_LENGTH", (&[Text], 1, 1), R::Int, char_length),
         plain("ASCII", (&[Text], 1, 1), R::Int, ascii),
         plain("CHR", (&[Long], 1, 1), R::Text, chr),
+        // Java's letters and digits are these categories of Unicode, which Rust's methods go beyond.
         plain("IS_ALPHA", (&[Any], 1, 1), R::Boolean, |a| {
-            is_all(a, char::is_alphabetic)
+            is_all(a, r"^\p{L}+$")
         }),
         plain("IS_DIGIT", (&[Any], 1, 1), R::Boolean, |a| {
-            is_all(a, |c| c.is_numeric() && c.is_alphanumeric())
+            is_all(a, r"^\p{Nd}+$")
         }),
         plain("IS_DECIMAL", (&[Any], 1, 1), R::Boolean, is_decimal),
     ]
@@ -264,13 +266,13 @@ fn chr(args: &Args<'_>) -> Result<ArrayRef> {
 }
 
 /// False for null, for no text and for anything but text, as in Flink.
-fn is_all(args: &Args<'_>, test: impl Fn(char) -> bool) -> Result<ArrayRef> {
+fn is_all(args: &Args<'_>, pattern: &str) -> Result<ArrayRef> {
     let Ok(input) = args.texts(0) else {
         return Ok(build_booleans(args.rows, |_| Some(false)));
     };
+    let regex = compile(pattern)?;
     Ok(build_booleans(args.rows, |row| {
-        let text = input.get(row).unwrap_or("");
-        Some(!text.is_empty() && text.chars().all(&test))
+        Some(input.get(row).is_some_and(|text| regex.is_match(text)))
     }))
 }
 

@@ -15,6 +15,23 @@ impl Json {
     }
 }
 
+/// `text` without escapes; none if one of them is wrong, or a control character is not escaped.
+pub(super) fn unescaped(text: &str) -> Option<String> {
+    let mut parser = Parser { text, at: 0 };
+    let mut out = String::new();
+    loop {
+        let rest = &text[parser.at..];
+        let Some(end) = rest.find(|c: char| c == '\\' || c < ' ') else {
+            out.push_str(rest);
+            return Some(out);
+        };
+        out.push_str(&rest[..end]);
+        parser.at += end;
+        parser.take("\\")?;
+        out.push(parser.escaped()?);
+    }
+}
+
 /// Where reading stands, always between characters.
 struct Parser<'a> {
     text: &'a str,

@@ -22,6 +22,17 @@ fn kinds_of_json() {
     check("JSON(' ')", "NULL");
     check("JSON('{')", "error: `JSON`: `{` is not JSON");
     check("JSON_QUOTE('a\"b')", r#""a\"b""#);
+    // Cases of Flink's `JsonFunctionsITCase`.
+    check("JSON_QUOTE('a / ≠ 😀')", r#""a \/ \u2260 \ud83d\ude00""#);
+    check(r#"JSON_UNQUOTE('"["abc"]"')"#, r#"["abc"]"#);
+    check(r#"JSON_UNQUOTE('"""')"#, "\"");
+    check(r#"JSON_UNQUOTE('"["\u0041"]"')"#, r#"["A"]"#);
+    check(r#"JSON_UNQUOTE('"\uD801\uDC00"')"#, "\u{10400}");
+    check(r#"JSON_UNQUOTE('"\u006z"')"#, r#""\u006z""#);
+    check(r#"JSON_UNQUOTE('"a ""\uzzzz"')"#, r#""a ""\uzzzz""#);
+    check(r#"JSON_UNQUOTE('{"key":1}')"#, r#"{"key":1}"#);
+    check(r#"JSON_UNQUOTE('"')"#, "\"");
+    check(r#"JSON_UNQUOTE('"a\"')"#, r#""a\""#);
     check(r"JSON_UNQUOTE('\u0022a\u0022')", r"\u0022a\u0022");
     check("JSON_UNQUOTE('\"a\\\"b\"')", "a\"b");
 }

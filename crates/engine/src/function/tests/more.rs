@@ -45,10 +45,21 @@ fn parts() {
     check("ELT(0, 'a')", "NULL");
     check("SPLIT('a,b,,c', ',')", "[a, b, , c]");
     check("SPLIT('abc', '')", "[a, b, c]");
+    check("SPLIT('aé😀', '')", "[a, é, 😀]");
+    check("SPLIT('', ',')", "[]");
+    check("SPLIT('', '')", "[]");
+    check("SPLIT(',a,', ',')", "[, a, ]");
+    check("SPLIT('a', NULL)", "NULL");
     check("SPLIT('abc', '-')", "[abc]");
     check("SPLIT(NULL, '-')", "NULL");
     check("STR_TO_MAP('k1=v1,k2=v2')", "{k1=v1, k2=v2}");
-    check("STR_TO_MAP('k1:v1;k2:', ';', ':')", "{k1=v1, k2=NULL}");
+    check(
+        "STR_TO_MAP('k1:v1;k2:;k3', ';', ':')",
+        "{k1=v1, k2=, k3=NULL}",
+    );
+    check("STR_TO_MAP('k1=a=b')", "{k1=a=b}");
+    check("STR_TO_MAP('')", "{}");
+    check("STR_TO_MAP(NULL)", "NULL");
     check(
         "STR_TO_MAP('k1$$v1|k2', '\\|', '\\$\\$')",
         "{k1=v1, k2=NULL}",
@@ -89,6 +100,28 @@ fn more_regular_expressions() {
     check("REGEXP_EXTRACT_ALL('c1d2', '[a-z](\\d)', 0)", "[c1, d2]");
     check("REGEXP_EXTRACT_ALL('c1', '[a-z](\\d)', 2)", "NULL");
     check("REGEXP_EXTRACT_ALL('x', '(z)')", "[]");
+    // Cases of Flink's `RegexpFunctionsITCase`.
+    check(
+        "REGEXP_EXTRACT_ALL('abcdeabde', '(abcdeabde)|([a-z]*)', 2)",
+        "[NULL, ]",
+    );
+    check(
+        "REGEXP_EXTRACT_ALL('abcdeabde', 'ab((c)|(.?))de', 2)",
+        "[c, NULL]",
+    );
+    check("REGEXP_EXTRACT_ALL('abcd', '', 0)", "[, , , , ]");
+    check("REGEXP_EXTRACT_ALL('abcd', '(abcd)', -1)", "NULL");
+    check(
+        "REGEXP_COUNT('Helloworld! Hello everyone!', '\\bHello\\b')",
+        "1",
+    );
+    check("REGEXP_COUNT('aab', 'a*')", "3");
+    check("REGEXP_COUNT('é', '')", "2");
+    check("REGEXP_REPLACE('aab', 'a*', 'x')", "xxbx");
+    check(
+        "REGEXP_INSTR('Helloworld! Hello everyone!', '\\bHello\\b')",
+        "13",
+    );
     check("SIMILAR_TO('abc', 'a%')", "TRUE");
     check("SIMILAR_TO('abc', '(b|c)%')", "FALSE");
     check("SIMILAR_TO('abc', '_[a-c]{2}')", "TRUE");
