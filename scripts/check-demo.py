@@ -3,7 +3,8 @@
 
 While it runs: health, the page and its files, pipelines, tables, topics, SQL, a live table, metrics,
 OpenAPI, and a request that must be refused. After it has ended: exit code 0, and what was
-acknowledged = read = on time + late + undecodable, in its own words and in its tables.
+acknowledged = read = on time + late + undecodable, in its own words and in its tables; surges are
+among the anomalies.
 """
 import json
 import re
@@ -95,7 +96,7 @@ def check_served(url):
     check_page(url)
     check_live(url)
     tables = {table["name"] for table in get_json(f"{url}/api/v1/tables")}
-    assert {"page_minute_agg", "late_clicks", "dead_clicks"} <= tables, f"tables: {tables}"
+    assert {"page_minute_agg", "anomalies", "late_clicks", "dead_clicks"} <= tables, f"tables: {tables}"
     topics = {topic["topic"] for topic in get_json(f"{url}/api/v1/topics")}
     assert "web.clicks" in topics, f"topics: {topics}"
     query = json.dumps({"query": "SELECT COUNT(*) AS n FROM dead_clicks"}).encode()
@@ -130,7 +131,11 @@ def check_sums(data, log):
     counted = ask(data, "SELECT CAST(SUM(views) AS BIGINT) AS n FROM page_minute_agg")
     # The last windows are still open.
     assert counted <= on_time, f"{counted} views of {on_time} clicks"
-    print(f"{found.group(0)}; {counted} views in closed windows")
+    # Each third minute has a surge, and the demo begins with a quarter of an hour of clicks. Chance
+    # alone does not come to eight deviations.
+    surges = ask(data, "SELECT COUNT(*) AS n FROM anomalies WHERE z > 8")
+    assert surges > 0, "no surge was found"
+    print(f"{found.group(0)}; {counted} views in closed windows, {surges} surges found")
 
 
 with tempfile.TemporaryDirectory() as folder:

@@ -6,6 +6,9 @@
 //! are of five kinds in turn: no JSON at all, cut off, `ts` of the wrong type, `ts` missing, an
 //! array.
 //!
+//! With `surge_every_minutes`, one minute of so many has a surge: one in a hundred of all clicks of
+//! that minute is on the same page and from the same country.
+//!
 //! INVARIANT: integer arithmetic only, so that the bytes are the same on every platform.
 
 use millstream_core::{Error, Result};
@@ -27,6 +30,9 @@ const COUNTRIES: [(&str, u8); 8] = [
     ("JP", 10),
     ("MX", 9),
 ];
+
+/// One in so many clicks of a minute with a surge is drawn to its page.
+const SURGE_ONE_IN: u64 = 100;
 
 const DEVICES: [&str; 4] = ["mobile", "mobile", "desktop", "tablet"];
 
@@ -64,6 +70,8 @@ pub struct ClickOptions {
     pub pages: u64,
     /// How unevenly pages are visited: 0 evenly; s: page n is visited as often as n^(-s/(s+1)).
     pub page_skew: u32,
+    /// A minute of event time has a surge if its number since 1970 is a multiple of this; 0: none.
+    pub surge_every_minutes: u64,
 }
 
 impl Default for ClickOptions {
@@ -80,6 +88,7 @@ impl Default for ClickOptions {
             users: 100_000,
             pages: 5_000,
             page_skew: 0,
+            surge_every_minutes: 0,
         }
     }
 }
@@ -211,6 +220,13 @@ impl ClickGenerator {
         }
         out.extend_from_slice(b",\"page\":\"/product/");
         let page = self.page();
+        let surge = match time {
+            Time::Ms(ms) => self
+                .surge(ms)
+                .filter(|_| self.random.below(SURGE_ONE_IN) == 0),
+            Time::Text(_) | Time::Missing => None,
+        };
+        let page = surge.map_or(page, |(page, _)| page);
         out.extend_from_slice(itoa::Buffer::new().format(page).as_bytes());
         let choice = self.random.next();
         let [referrer, device, ..] = choice.to_le_bytes();
@@ -219,10 +235,25 @@ impl ClickGenerator {
         out.extend_from_slice(b"\",\"country\":\"");
         // The low bytes are used above; the high half decides here.
         let percent = ((choice >> 32) * 100) >> 32;
-        out.extend_from_slice(self.countries[percent as usize].as_bytes());
+        let country = self.countries[percent as usize];
+        let country = surge.map_or(country, |(_, country)| country);
+        out.extend_from_slice(country.as_bytes());
         out.extend_from_slice(b"\",\"device\":\"");
         out.extend_from_slice(DEVICES[usize::from(device % 4)].as_bytes());
         out.extend_from_slice(b"\"}");
+    }
+
+    /// The page and the country of the surge in the minute of `ms`, the same for every seed.
+    fn surge(&self, ms: i64) -> Option<(u64, &'static str)> {
+        let minute = ms.div_euclid(60_000).cast_unsigned();
+        let every = self.options.surge_every_minutes;
+        if every == 0 || !minute.is_multiple_of(every) {
+            return None;
+        }
+        let mut random = SplitMix64::new(minute);
+        let page = random.below(self.options.pages);
+        let percent = random.below(100);
+        Some((page, self.countries[percent as usize]))
     }
 
     /// With skew s a uniform number to the power of s + 1, in 64-bit fixed point.
@@ -420,6 +451,44 @@ mod tests {
         // The square root and the cube root of a tenth.
         assert!((29..=34).contains(&share_of_first_tenth(1)));
         assert!((43..=49).contains(&share_of_first_tenth(2)));
+    }
+
+    #[test]
+    fn a_surge_is_one_page_and_country_for_a_minute() {
+        // Four minutes, from the start of one that 3 divides.
+        let options = ClickOptions {
+            start_ms: 1_750_000_140_000,
+            events_per_second: 100,
+            out_of_order_ms: 0,
+            surge_every_minutes: 3,
+            ..ClickOptions::default()
+        };
+        assert!((options.start_ms / 60_000) % 3 == 0);
+        for seed in [1, 2] {
+            let options = ClickOptions {
+                seed,
+                ..options.clone()
+            };
+            let mut counts: BTreeMap<(i64, String, String), u64> = BTreeMap::new();
+            for (_, record) in records(options.clone(), 4 * 6_000) {
+                let click: Value = serde_json::from_str(&record).unwrap();
+                let minute = (click["ts"].as_i64().unwrap() - options.start_ms) / 60_000;
+                let key = (
+                    minute,
+                    click["page"].to_string(),
+                    click["country"].to_string(),
+                );
+                *counts.entry(key).or_default() += 1;
+            }
+            // 6,000 clicks in a minute on 40,000 groups: two or three are there by chance.
+            let many = counts.iter().filter(|(_, count)| **count > 10);
+            let many: Vec<_> = many.map(|(key, count)| (key.0, *count)).collect();
+            let [(0, first), (3, second)] = many[..] else {
+                panic!("seed {seed}: {many:?}");
+            };
+            assert!((40..80).contains(&first), "{many:?}");
+            assert!((40..80).contains(&second), "{many:?}");
+        }
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! `millstream demo`: the main job on made-up web clicks, live.
 //!
 //! ```text
-//! generator -> HTTP collector -> topic web.clicks -> pipeline -> rt.page_minute_agg -> page
+//! generator -> HTTP collector -> topic web.clicks -> pipeline -> page_minute_agg, anomalies -> page
 //!                                                            -> late_clicks, dead_clicks
 //! ```
+//!
+//! It begins with the clicks of the last minutes, so that there is something to see and to compare
+//! with, and each third minute has a surge on one page, which is an anomaly to be found.
 //!
 //! The generator is a client like any other: it posts through the loopback interface and counts
 //! only what was acknowledged. At the end (Ctrl-C, or `--duration`) it stops first, then the pipeline
@@ -30,7 +33,7 @@ use crate::summary::Summary;
 use crate::usage::Usage;
 use check::acknowledged;
 use ending::{Ending, Sent, Topic};
-use feed::{Feed, FeedOptions};
+use feed::{Feed, FeedOptions, Past};
 
 /// The pipeline, which is also a file for users to read.
 const PIPELINE: &str = include_str!("../../../../pipelines/web_clicks.sql");
@@ -39,6 +42,8 @@ const PIPELINE_NAME: &str = "web_clicks.sql";
 const DATA_DIR: &str = "millstream-demo";
 /// The topic that the pipeline reads.
 const TOPIC: &str = "web.clicks";
+/// Most clicks that are sent for the time before the start: about 330 MB.
+const HISTORY_CLICKS_MAX: u64 = 2_000_000;
 /// A line comes this often where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
@@ -58,6 +63,9 @@ pub struct DemoArguments {
     #[arg(long, value_name = "N", default_value_t = 2000,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: u32,
+    /// Begin with the clicks of so much time before, at most 2 million
+    #[arg(long, value_name = "D", default_value = "15min", value_parser = generate::duration)]
+    pub history: Duration,
     /// End by itself after this time: 20s, 5min
     #[arg(long, value_name = "D", value_parser = generate::duration)]
     pub duration: Option<Duration>,
@@ -80,6 +88,10 @@ pub fn run(arguments: &DemoArguments, common: &CommonArguments) -> Outcome {
     flags.extend(data_dir);
     let config = configure(common, flags)?;
     let plan = plan()?;
+    let delay_ms = plan.sources[0]
+        .event_time
+        .as_ref()
+        .map_or(0, |time| time.delay_ms);
     let listener = bind(config.listen.unwrap_or(DEFAULT_LISTEN))?;
     let data_dir = config
         .data_dir
@@ -88,15 +100,18 @@ pub fn run(arguments: &DemoArguments, common: &CommonArguments) -> Outcome {
     let mut session = Session::open(&data_dir, config)?;
     let job = session.start(plan, None)?;
     let url = session.serve(listener)?;
-    introduce(&url, &data_dir, arguments);
     let before = acknowledged(&session.instance.topics, TOPIC)?;
+    introduce(&url, &data_dir, (arguments, before > 0));
+    let reader = job.clone();
     let feed = Feed::start(
         &session.env,
         FeedOptions {
             url: format!("{url}/v1/events/{TOPIC}"),
             rate: arguments.rate,
+            history: arguments.history(),
+            past: Box::new(move || past(&reader.status(), before, delay_ms)),
         },
-    )?;
+    );
     let ended = watch(&session, &job, feed, arguments.duration);
     let (status, ending) = ended.inspect_err(|_| job.stop())?;
     let summary = Summary::new(&status, session.env.monotonic(), Usage::of_process());
@@ -110,6 +125,29 @@ pub fn run(arguments: &DemoArguments, common: &CommonArguments) -> Outcome {
         summary: &summary,
         must_be_read: ending.must_be_read,
     })
+}
+
+impl DemoArguments {
+    /// How far back the first clicks are dated.
+    fn history(&self) -> Duration {
+        let most = HISTORY_CLICKS_MAX / u64::from(self.rate);
+        self.history.min(Duration::from_secs(most))
+    }
+}
+
+/// What is in a topic that ends at `end`, once all of it is read: the watermark follows the newest
+/// click by `delay_ms`.
+fn past(status: &JobStatus, end: u64, delay_ms: i64) -> Past {
+    let source = &status.sources.first();
+    match source {
+        _ if end == 0 => Past::Nothing,
+        Some(source) if source.rows_read >= end => {
+            let splits = source.splits.iter().map(|split| split.watermark_ms);
+            let watermark = splits.chain([source.watermark_ms]).flatten().max();
+            watermark.map_or(Past::Nothing, |ms| Past::Until(ms.saturating_add(delay_ms)))
+        }
+        _ => Past::Unread,
+    }
 }
 
 /// The plan of the demo's pipeline.
@@ -166,22 +204,29 @@ impl Topic for Progressing<'_> {
     }
 }
 
-fn introduce(url: &str, data_dir: &Path, arguments: &DemoArguments) {
+fn introduce(url: &str, data_dir: &Path, (arguments, goes_on): (&DemoArguments, bool)) {
+    let begin = match (goes_on, arguments.history().as_secs()) {
+        (true, _) => "it goes on where it was".to_owned(),
+        (false, 0) => "it begins now".to_owned(),
+        (false, seconds) => format!("it begins with those of the last {seconds} s"),
+    };
     let end = match arguments.duration {
         Some(length) => format!("it ends by itself after {} s", length.as_secs()),
         None => "Ctrl-C stops it".to_owned(),
     };
     say(&format!(
-        "millstream demo: {rate} clicks/s, 1 % late, 0.2 % undecodable; {end}\n\
+        "millstream demo: {rate} clicks/s, 1 % late, 0.2 % undecodable; {begin}; {end}\n\
          \n\
          \x20 page      {url}\n\
          \x20 tables    millstream sql \"SELECT * FROM page_minute_agg ORDER BY window_start DESC, \
          views DESC LIMIT 10\" --data-dir {dir}\n\
+         \x20 anomalies millstream sql \"SELECT * FROM anomalies ORDER BY window_start DESC, z DESC LIMIT 10\" --data-dir {dir}\n\
          \x20 rejected  millstream sql \"SELECT error, DECODE(raw, 'UTF-8') AS raw FROM dead_clicks LIMIT 5\" --data-dir {dir}\n\
          \x20 metrics   {url}/metrics\n\
          \x20 data      {dir} (started again, it goes on where it was)\n\
          \n\
-         A minute's counts appear ten seconds after it ended, when its late clicks are in.",
+         A minute's counts appear ten seconds after it ended, when its late clicks are in. Every third\n\
+         minute one page has a surge: an anomaly.",
         rate = arguments.rate,
         dir = data_dir.display(),
     ));
@@ -190,6 +235,16 @@ fn introduce(url: &str, data_dir: &Path, arguments: &DemoArguments) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_past_is_known_once_it_is_read() {
+        let mut status = crate::jobs::tests::status("clicks", 100, Some(70_000));
+        assert_eq!(past(&status, 0, 10_000), Past::Nothing);
+        assert_eq!(past(&status, 101, 10_000), Past::Unread);
+        assert_eq!(past(&status, 100, 10_000), Past::Until(80_000));
+        status.sources.clear();
+        assert_eq!(past(&status, 100, 10_000), Past::Unread);
+    }
 
     #[test]
     fn the_pipeline_of_the_binary_plans_and_reads_the_topic() {

@@ -81,6 +81,9 @@ pub struct ClicksArguments {
     /// How many users they are spread over
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub users: Option<u64>,
+    /// One minute of so many has a surge, 1 % of its clicks on one page from one country: 3min
+    #[arg(long, value_name = "D", value_parser = whole_minutes)]
+    pub surge_every: Option<u64>,
     /// How far events are out of order: 3s
     #[arg(long, value_name = "D", value_parser = duration)]
     pub out_of_order: Option<Duration>,
@@ -104,6 +107,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let ms = millstream_core::quantity::duration_ms(text);
     ms.map(Duration::from_millis)
         .map_err(|error| error.to_string())
+}
+
+/// A duration of at least a minute, in minutes.
+fn whole_minutes(text: &str) -> Result<u64, String> {
+    let ms = millstream_core::quantity::duration_ms(text).map_err(|error| error.to_string())?;
+    match (ms / 60_000, ms % 60_000) {
+        (minutes @ 1.., 0) => Ok(minutes),
+        _ => Err("expected whole minutes, such as 3min".to_owned()),
+    }
 }
 
 /// Where event times begin.
@@ -191,6 +203,7 @@ fn options(arguments: &ClicksArguments, now_ms: i64) -> ClickOptions {
     if let Some(users) = arguments.users {
         options.users = users;
     }
+    options.surge_every_minutes = arguments.surge_every.unwrap_or(0);
     if let Some(rate) = arguments.rate {
         options.start_ms = now_ms;
         options.events_per_second = rate.into();
@@ -300,6 +313,15 @@ fn progress_line(events: u64, elapsed: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn surges_come_after_whole_minutes() {
+        assert_eq!(whole_minutes("3min"), Ok(3));
+        assert_eq!(whole_minutes("120s"), Ok(2));
+        for wrong in ["0s", "90s", "30s", "soon"] {
+            assert!(whole_minutes(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_start_is_now_or_a_time() {

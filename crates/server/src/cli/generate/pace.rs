@@ -10,6 +10,8 @@ const BATCH_EVERY_MS: u64 = 100;
 pub struct Pace {
     rate: Option<u32>,
     begin: Duration,
+    /// Events that were due before that.
+    owed: u64,
     sent: u64,
 }
 
@@ -19,7 +21,17 @@ impl Pace {
         Self {
             rate,
             begin: now,
+            owed: 0,
             sent: 0,
+        }
+    }
+
+    /// `rate` events per second as if since `by` before `now`: what is owed goes as fast as it can.
+    pub fn behind(rate: u32, now: Duration, by: Duration) -> Self {
+        let owed = by.as_millis().saturating_mul(rate.into()) / 1000;
+        Self {
+            owed: u64::try_from(owed).unwrap_or(u64::MAX),
+            ..Self::new(Some(rate), now)
         }
     }
 
@@ -31,6 +43,7 @@ impl Pace {
         let batch = (u64::from(rate) * BATCH_EVERY_MS / 1000).clamp(1, most.max(1));
         let elapsed_ms = u64::try_from(self.elapsed(now).as_millis()).unwrap_or(u64::MAX);
         let total = elapsed_ms.saturating_mul(rate.into()) / 1000;
+        let total = total.saturating_add(self.owed);
         match total.saturating_sub(self.sent) {
             due if due >= batch => due.min(most),
             _ => 0,
@@ -79,6 +92,17 @@ mod tests {
             "after a stall no more than asked for"
         );
         assert_eq!(pace.wait(ms(2000), 1000), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_owed_is_due_at_once() {
+        let mut pace = Pace::behind(100, ms(5), ms(60_000));
+        assert_eq!(pace.due(ms(5), 5_000), 5_000);
+        pace.sent(5_000);
+        assert_eq!(pace.due(ms(5), 5_000), 1_000);
+        pace.sent(1_000);
+        assert_eq!(pace.due(ms(5), 5_000), 0);
+        assert_eq!(pace.due(ms(1_005), 5_000), 100);
     }
 
     #[test]
