@@ -7,8 +7,8 @@ use arrow::datatypes::DataType;
 use crate::types::sql_name;
 use crate::{Error, Result};
 
-/// More would only fill memory.
-const WIDTH_MAX: usize = 65_536;
+/// Greatest width and precision; more would only fill memory.
+pub const WIDTH_MAX: usize = 1_000;
 
 /// A format as its pieces.
 #[derive(Debug, Clone, PartialEq, Eq)]

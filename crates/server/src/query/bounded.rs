@@ -31,6 +31,7 @@ use datafusion::logical_expr::{
     ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
+use millstream_core::pattern::printf::WIDTH_MAX;
 
 /// Most bytes that one step gives, unless a single row gives more.
 const SLICE_BYTES: usize = 16 << 20;
@@ -89,13 +90,19 @@ fn growth(name: &str) -> Option<RowBytes> {
         // Each element has at least a byte, and the separator or what stands for NULL beside it.
         "array_to_string" | "array_join" => |a| times(a[0].bytes, sum(&a[1..])),
         // A few bytes for one; more when they stand within each other.
-        "hex" | "url_encode" | "to_base64" | "encode" | "json_quote" => |a| times(sum(a), 8),
+        "hex" | "url_encode" | "to_base64" | "encode" | "json_quote" | "json_string"
+        | "json_array" | "json_object" | "like_pattern" => |a| times(sum(a), 8),
+        // Each conversion names a value, written large with three bytes for one, or fills a width.
+        "printf" => |a| {
+            let values = sum(&a[1..]).saturating_mul(3);
+            times(a[0].bytes / 2, WIDTH_MAX.saturating_add(values))
+        },
         // An element is a few numbers, and may be a byte of a text.
         "split" | "string_to_array" | "str_to_map" | "regexp_extract_all" | "regexp_match" => {
             |a| times(sum(a), 32)
         }
         "array" | "make_array" | "map" | "map_from_arrays" | "array_concat" | "array_append"
-        | "array_prepend" | "array_union" => |a| times(sum(a), 4),
+        | "array_prepend" | "array_union" | "map_entries" | "map_union" => |a| times(sum(a), 4),
         "overlay" | "translate" => |a| sum(a).saturating_mul(4),
         "replace" => |a| {
             let matches = a[0].bytes / a[1].bytes.max(1);

@@ -538,6 +538,8 @@ fn no_query_takes_far_more_memory_than_queries_may() {
         format!("WITH c0 AS (SELECT REPEAT('x', 1000000) AS s), {} SELECT LENGTH(s) FROM c10", doubled.join(", ")),
         format!("SELECT {}'x'{}", "HEX(".repeat(40), ")".repeat(40)),
         format!("SELECT {}'\"'{}", "JSON_QUOTE(".repeat(40), ")".repeat(40)),
+        format!("SELECT {}'\"'{}", "JSON_STRING(".repeat(40), ")".repeat(40)),
+        format!("SELECT PRINTF('%s%<s%<s%<s%<s', s) FROM {long}"),
         "SELECT CARDINALITY(SPLIT(REPEAT('a,', 4000000), ',')) AS n".to_owned(),
         format!("SELECT COUNT(s) FROM (SELECT COALESCE(NULLIF(page, '/home'), '{}') AS s \
                  FROM page_minute_agg) WHERE LENGTH(s) > 3", "x".repeat(1_000_000)),
