@@ -290,10 +290,14 @@ impl Rel {
     }
 
     /// The window that made `column` in all of `inputs`, whose time they carry at the end.
-    fn window_of_all(inputs: &mut [Self], column: usize, width: usize) -> Option<WindowSpec> {
+    fn window_of_all(
+        inputs: &mut [Self],
+        (column, placed): (usize, bool),
+        width: usize,
+    ) -> Option<WindowSpec> {
         let mut windows = vec![];
         for input in inputs.iter_mut() {
-            windows.push(input.window_of(column)?);
+            windows.push(input.find_window(column, placed)?);
         }
         let first = windows[0].clone();
         let is_session = matches!(first.kind, WindowKind::Session { .. });
@@ -327,15 +331,25 @@ impl Rel {
     /// The window that made `column` (a window's start, end or time), over an event-time column
     /// that is carried up to here if it is not there.
     pub fn window_of(&mut self, column: usize) -> Option<WindowSpec> {
+        self.find_window(column, false)
+    }
+
+    /// The same for rows that are [placed](Self::is_placed): over the time of their windows where a
+    /// row can be in several.
+    pub fn window_of_placed(&mut self, column: usize) -> Option<WindowSpec> {
+        self.find_window(column, true)
+    }
+
+    fn find_window(&mut self, column: usize, placed: bool) -> Option<WindowSpec> {
         match &mut self.step {
             Step::Scan(_) => None,
             Step::Filter(input, _) => {
-                let window = input.window_of(column);
+                let window = input.find_window(column, placed);
                 self.fields.clone_from(&input.fields);
                 window
             }
             Step::Union(inputs) => {
-                let window = Self::window_of_all(inputs, column, self.fields.len())?;
+                let window = Self::window_of_all(inputs, (column, placed), self.fields.len())?;
                 if window.time_column == self.fields.len() {
                     let carried = inputs[0].fields[window.time_column].clone();
                     self.fields.push(carried);
@@ -343,28 +357,25 @@ impl Rel {
                 Some(window)
             }
             Step::Unnest(input, _) => {
-                let window = input.window_in_place(column)?;
+                let window = input.window_in_place(column, placed)?;
                 // A row without elements is in its session all the same.
                 let is_session = matches!(window.kind, WindowKind::Session { .. });
                 (!is_session).then_some(window)
             }
-            Step::Join(left, right, _) => Self::window_of_join(left, right, column),
+            Step::Join(left, right, _) => Self::window_of_join(left, right, (column, placed)),
             Step::Rank(input, _) | Step::Over(input, _) => {
                 // A column that is carried up would stand where ranks and calls do.
                 let mut carried = (**input).clone();
-                let window = carried.window_of(column);
+                let window = carried.find_window(column, placed);
                 let in_place = carried.fields.len() == input.fields.len();
                 window.filter(|_| column < input.fields.len() && in_place)
             }
-            Step::Window(input, window) => (column >= input.fields.len()).then(|| window.clone()),
+            Step::Window(input, window) => {
+                let width = input.fields.len();
+                (column >= width).then(|| window_of_rows(window, width, placed))
+            }
             Step::Aggregate(_, group_by) => {
-                let kind = match &group_by.window.kind {
-                    // Sessions that end together need not have begun together.
-                    WindowKind::Session { .. } => return None,
-                    // The window's time is in the window, so grouping by it gives the same windows.
-                    kind @ (WindowKind::Tumble { .. } | WindowKind::Same(_)) => kind.clone(),
-                    kind => WindowKind::Same(Box::new(kind.clone())),
-                };
+                let kind = window_of_results(&group_by.window.kind)?;
                 (column < 3).then_some(WindowSpec {
                     time_column: 2,
                     domain: group_by.window.domain,
@@ -372,7 +383,7 @@ impl Rel {
                 })
             }
             Step::Project(input, exprs) => {
-                let window = input.window_of(exprs[column].as_column()?)?;
+                let window = input.find_window(exprs[column].as_column()?, placed)?;
                 let mut carry = |column: usize| {
                     let carried = |expr: &Expr| expr.as_column() == Some(column);
                     exprs.iter().position(carried).unwrap_or_else(|| {
@@ -395,6 +406,29 @@ impl Rel {
                 })
             }
         }
+    }
+}
+
+/// The window of rows to which columns of it were appended behind `width` others.
+fn window_of_rows(window: &WindowSpec, width: usize, placed: bool) -> WindowSpec {
+    match &window.kind {
+        kind @ (WindowKind::Hop { .. } | WindowKind::Cumulate { .. }) if placed => WindowSpec {
+            time_column: width + 2,
+            domain: window.domain,
+            kind: WindowKind::Same(Box::new(kind.clone())),
+        },
+        _ => window.clone(),
+    }
+}
+
+/// How the times of results are cut into the windows that they are of.
+fn window_of_results(kind: &WindowKind) -> Option<WindowKind> {
+    match kind {
+        // Sessions that end together need not have begun together.
+        WindowKind::Session { .. } => None,
+        // The window's time is in the window, so grouping by it gives the same windows.
+        WindowKind::Tumble { .. } | WindowKind::Same(_) => Some(kind.clone()),
+        kind => Some(WindowKind::Same(Box::new(kind.clone()))),
     }
 }
 

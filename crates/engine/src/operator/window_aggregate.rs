@@ -20,7 +20,7 @@ use millstream_core::plan::{AggregateCall, WindowAggregate};
 use millstream_core::{EventTime, Result, Watermark, types};
 
 use super::batch::{Batch, Origin};
-use super::late::{LateRow, LateRows};
+use super::late::{LateRow, LateRows, Missed};
 use super::stateful::{Absorb, Barrier, ByShard, StateBatch, Stateful};
 use crate::state::Input;
 use crate::state::accumulator::RunKey;
@@ -193,6 +193,7 @@ impl WindowAggregateOperator {
             rows: Vec::with_capacity(ends.len()),
             open_ends: Vec::with_capacity(ends.len()),
         };
+        let mut missed = Missed::default();
         for (row, slice) in ends.iter().enumerate() {
             let source_row = origin.source_row(row);
             let watermark = origin.source.watermark_before(source_row as usize);
@@ -202,10 +203,11 @@ impl WindowAggregateOperator {
                 let row = u32::try_from(row).expect("batches have fewer than 2^32 rows");
                 on_time.rows.push(row);
                 on_time.open_ends.push(end);
+                missed.counts_elsewhere(source_row);
                 continue;
             }
             let last = self.slicing.last_end(*slice);
-            late.push(LateRow {
+            missed.push(LateRow {
                 row: source_row,
                 query: self.query.clone(),
                 window_start: EventTime(self.slicing.start(last)),
@@ -213,6 +215,7 @@ impl WindowAggregateOperator {
                 watermark,
             });
         }
+        missed.give(late);
         Some(on_time)
     }
 

@@ -3,6 +3,8 @@
 //! GROUP BY is a list of elements, each a list of grouping sets (one for a plain expression); the
 //! sets of the whole are all combinations. Every set must hold the window's start and end.
 
+use std::collections::BTreeSet;
+
 use millstream_core::expr::{Expr, ExprKind};
 use millstream_core::plan::WindowKind;
 use sqlparser::ast;
@@ -73,13 +75,23 @@ impl QueryBinder<'_> {
             exprs.push(over.bind_item(item)?);
         }
         let having = having.map(|expr| over.bind_condition(expr)).transpose()?;
-        let group_by = GroupBy {
+        let mut group_by = GroupBy {
             window,
             keys: aggregates.keys,
             sets,
             calls: aggregates.calls,
             grouping_id: aggregates.grouping_id,
         };
+        let can_be_several = matches!(
+            group_by.window.kind,
+            WindowKind::Hop { .. } | WindowKind::Cumulate { .. }
+        );
+        if can_be_several && rel.is_placed(column, &reads(&group_by)) {
+            // A row of several windows has become several rows: each counts in its own window.
+            let placed = rel.window_of_placed(column);
+            let refused = || Fault::unsupported(place, "a GROUP BY of this window is");
+            group_by.window = placed.ok_or_else(refused)?;
+        }
         finish((rel, &scope), group_by, time, (items, exprs, having))
     }
 
@@ -206,6 +218,15 @@ impl QueryBinder<'_> {
             keys.exprs.len() - 1
         })))
     }
+}
+
+/// The columns that keys and calls read.
+fn reads(group_by: &GroupBy) -> BTreeSet<usize> {
+    let mut columns = BTreeSet::new();
+    for expr in group_by.exprs() {
+        expr.for_each_column(&mut |index| columns.extend([index]));
+    }
+    columns
 }
 
 fn place_of(expr: &ast::Expr) -> Place {

@@ -94,6 +94,7 @@ pub(super) fn carry_times(rel: &mut Rel, columns: &[ScopeColumn]) {
     for (index, column) in columns.iter().enumerate() {
         if column.role.is_window() {
             let _window = rel.window_of(index);
+            let _window = rel.window_of_placed(index);
         }
     }
 }

@@ -103,19 +103,24 @@ impl Rel {
 
     /// The window that made `column`, if its time is there already: a column that is carried up would
     /// move those after it.
-    pub(super) fn window_in_place(&self, column: usize) -> Option<WindowSpec> {
+    pub(super) fn window_in_place(&self, column: usize, placed: bool) -> Option<WindowSpec> {
         let mut carried = self.clone();
-        let window = (column < self.fields.len()).then(|| carried.window_of(column))??;
+        let is_there = column < self.fields.len();
+        let window = is_there.then(|| carried.find_window(column, placed))??;
         (carried.fields.len() == self.fields.len()).then_some(window)
     }
 
     /// The window that made `column` of a join.
-    pub(super) fn window_of_join(left: &Self, right: &Self, column: usize) -> Option<WindowSpec> {
+    pub(super) fn window_of_join(
+        left: &Self,
+        right: &Self,
+        (column, placed): (usize, bool),
+    ) -> Option<WindowSpec> {
         let width = left.fields.len();
         match column.checked_sub(width) {
-            None => left.window_in_place(column),
+            None => left.window_in_place(column, placed),
             Some(column) => {
-                let mut window = right.window_in_place(column)?;
+                let mut window = right.window_in_place(column, placed)?;
                 window.time_column += width;
                 Some(window)
             }

@@ -1,9 +1,11 @@
 //! What a step reads: its inputs, and expressions over them.
 
+use std::collections::BTreeSet;
+
 use millstream_core::expr::Expr;
 use millstream_core::surroundings::Looks;
 
-use super::{GroupBy, Rel, Step};
+use super::{GroupBy, JoinOn, Rel, Step};
 
 impl Rel {
     /// What the step is made over.
@@ -35,6 +37,46 @@ impl Rel {
             | Step::Unnest(input, _)
             | Step::Rank(input, _)
             | Step::Over(input, _) => vec![input],
+        }
+    }
+
+    /// Whether rows stand in the windows that made `column` before they are grouped, in each of
+    /// several as a row of its own: somebody on the way looks at the windows, or whoever groups does,
+    /// who reads the columns `read`.
+    pub fn is_placed(&self, column: usize, read: &BTreeSet<usize>) -> bool {
+        let mut below = BTreeSet::new();
+        let mut add = |expr: &Expr| expr.for_each_column(&mut |index| below.extend([index]));
+        match &self.step {
+            Step::Scan(_) | Step::Aggregate(..) => false,
+            Step::Filter(input, predicate) => {
+                add(predicate);
+                below.extend(read);
+                input.is_placed(column, &below)
+            }
+            Step::Project(input, exprs) => {
+                read.iter()
+                    .filter_map(|index| exprs.get(*index))
+                    .for_each(&mut add);
+                let column = exprs.get(column).and_then(Expr::as_column);
+                column.is_some_and(|column| input.is_placed(column, &below))
+            }
+            Step::Window(input, _) => read.iter().any(|index| *index >= input.fields.len()),
+            Step::Union(inputs) => inputs.iter().any(|input| input.is_placed(column, read)),
+            Step::Unnest(input, spec) => {
+                add(&spec.array);
+                below.extend(read.range(..input.fields.len()));
+                input.is_placed(column, &below)
+            }
+            Step::Join(left, _, spec)
+                if matches!(spec.on, JoinOn::Table { .. }) && column < left.fields.len() =>
+            {
+                let keys = spec.keys.iter().map(|key| &key.left);
+                keys.chain(&spec.condition).for_each(&mut add);
+                below.extend(read);
+                let below = below.range(..left.fields.len()).copied().collect();
+                left.is_placed(column, &below)
+            }
+            Step::Join(..) | Step::Rank(..) | Step::Over(..) => true,
         }
     }
 
