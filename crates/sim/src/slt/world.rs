@@ -14,6 +14,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use arrow::array::RecordBatch;
 use millstream_connectors::Embedded;
 use millstream_connectors::hot_table::HotTables;
 use millstream_connectors::topic::{RecordSet, TopicLog, TopicLogConfig};
@@ -103,6 +104,11 @@ impl World {
         Ok(answer)
     }
 
+    /// From the next restart on.
+    pub fn set_setup(&mut self, setup: Setup) {
+        self.setup = setup;
+    }
+
     /// One round of reading and an epoch. Whether anything was read.
     pub fn round(&mut self) -> Result<bool> {
         let job = &mut self.running().job;
@@ -141,6 +147,15 @@ impl World {
     /// From the next start on there are so many shards.
     pub fn set_parallelism(&mut self, parallelism: u32) {
         self.setup.parallelism = parallelism;
+    }
+
+    /// The rows of a hot table that are committed.
+    pub fn rows(&mut self, table: &str) -> Result<Vec<RecordBatch>> {
+        let tables = self.running().tables.all();
+        let found = tables.iter().find(|other| other.name().table == table);
+        let found = found.with_context(|| format!("no table `{table}`"))?;
+        let rows = found.snapshot().scan(None, None)?;
+        Ok(rows.collect::<millstream_core::Result<_>>()?)
     }
 
     /// The storage, to make it fail.
