@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringBuilder, StructArray,
+    ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray, StructArray,
     TimestampMillisecondArray,
 };
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use millstream_core::types::{sql_name, timestamp};
 use millstream_core::{Error, Result};
@@ -253,17 +253,15 @@ impl Rows<'_> {
     fn texts(&self, write: fn(&Events, u64, &mut String), length: u64) -> ArrayRef {
         let count = self.numbers.len();
         let texts = count - self.is.null_count();
-        let mut builder = StringBuilder::with_capacity(count, texts * length as usize);
-        let mut text = String::new();
-        for (row, n) in self.numbers.iter().enumerate() {
-            if self.is.is_null(row) {
-                builder.append_null();
-                continue;
-            }
-            text.clear();
-            write(self.events, *n, &mut text);
-            builder.append_value(&text);
+        let mut text = String::with_capacity(texts * (length + length / 4) as usize);
+        let mut lengths = vec![0; count];
+        for row in self.is.valid_indices() {
+            let before = text.len();
+            write(self.events, self.numbers[row], &mut text);
+            lengths[row] = text.len() - before;
         }
-        Arc::new(builder.finish())
+        let offsets = OffsetBuffer::from_lengths(lengths);
+        let nulls = Some(self.is.clone());
+        Arc::new(StringArray::new(offsets, text.into_bytes().into(), nulls))
     }
 }

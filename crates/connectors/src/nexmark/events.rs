@@ -5,6 +5,7 @@
 //! be remembered, and a field that nobody reads changes no other.
 
 use super::config::Config;
+use super::text::kept_letters;
 use crate::generator::random::SplitMix64;
 
 /// The number of the first person and of the first auction.
@@ -63,6 +64,8 @@ pub(super) struct Events {
     prices: Vec<f64>,
     /// How long an auction takes on average, in ms.
     auction_ms: u64,
+    /// What texts without a meaning are pieces of.
+    pub letters: String,
 }
 
 impl Events {
@@ -71,6 +74,7 @@ impl Events {
         let rounds_of_open_auctions = OPEN_AUCTIONS * config.round() / config.auctions.max(1);
         Self {
             seeds: std::array::from_fn(|_| random.next()),
+            letters: kept_letters(random.next()),
             prices: prices(),
             auction_ms: rounds_of_open_auctions * 1_000 / config.rate,
             config,

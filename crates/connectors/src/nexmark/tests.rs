@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -364,10 +364,10 @@ fn texts_are_what_the_queries_look_for() {
         ("auction", 312, 466, 389),
         ("bid", 55, 81, 68),
     ] {
-        let lengths: Vec<usize> = texts(&rows, entity, "extra")
-            .iter()
-            .map(String::len)
-            .collect();
+        let extras = texts(&rows, entity, "extra");
+        let different: BTreeSet<&String> = extras.iter().collect();
+        assert!(different.len() * 10 > extras.len() * 9, "{entity}");
+        let lengths: Vec<usize> = extras.iter().map(String::len).collect();
         assert!(lengths.iter().all(|it| (least..=most).contains(it)));
         let mean = lengths.iter().sum::<usize>() / lengths.len();
         assert!(mean.abs_diff(average) <= 3, "{entity}: {mean}");

@@ -32,6 +32,29 @@ const CITIES: [(&str, &str); 12] = [
 const HOT_CHANNELS: [&str; 4] = ["Google", "Facebook", "Baidu", "Apple"];
 const CHANNELS: u64 = 10_000;
 const LETTERS_AT_ONCE: usize = 12;
+/// The number of pairs of letters, and of six letters.
+const PAIRS: usize = 26 * 26;
+const SIXES: u64 = (PAIRS * PAIRS * PAIRS) as u64;
+/// All pairs of letters; the first of a pair counts by ones.
+const PAIR: [[u8; 2]; PAIRS] = {
+    let mut pairs = [[b'a'; 2]; PAIRS];
+    let mut at = 0;
+    while at < PAIRS {
+        pairs[at] = [b'a' + (at % 26) as u8, b'a' + (at / 26) as u8];
+        at += 1;
+    }
+    pairs
+};
+
+/// Letters that `extra` is made of. They stay in the cache of a core.
+const LETTERS_KEPT: usize = 1 << 16;
+
+/// Letters to take pieces of.
+pub(super) fn kept_letters(seed: u64) -> String {
+    let mut kept = String::with_capacity(LETTERS_KEPT);
+    letters(&mut SplitMix64::new(seed), LETTERS_KEPT as u64, &mut kept);
+    kept
+}
 
 fn pick<T: Copy>(random: &mut SplitMix64, of: &[T]) -> T {
     of[random.below(of.len() as u64) as usize]
@@ -41,12 +64,23 @@ fn letters(random: &mut SplitMix64, count: u64, out: &mut String) {
     let mut left = count as usize;
     while left > 0 {
         // 26 to the power of 12 is far below 2 to the power of 64, so each letter is as likely.
-        let mut number = random.next();
-        for _ in 0..left.min(LETTERS_AT_ONCE) {
-            out.push(char::from(b'a' + (number % 26) as u8));
-            number /= 26;
-        }
-        left = left.saturating_sub(LETTERS_AT_ONCE);
+        let number = random.next();
+        let mut text = [0; LETTERS_AT_ONCE];
+        let (first, second) = text.split_at_mut(LETTERS_AT_ONCE / 2);
+        six_letters(number % SIXES, first);
+        six_letters(number / SIXES % SIXES, second);
+        let text = &text[..left.min(LETTERS_AT_ONCE)];
+        out.push_str(std::str::from_utf8(text).expect("letters are ASCII"));
+        left -= text.len();
+    }
+}
+
+/// PERF: pairs, of numbers below 2^32: the divisions are what letters cost.
+fn six_letters(number: u64, out: &mut [u8]) {
+    let mut number = u32::try_from(number).expect("below 26 to the power of 6");
+    for pair in out.chunks_exact_mut(2) {
+        pair.copy_from_slice(&PAIR[number as usize % PAIRS]);
+        number /= PAIRS as u32;
     }
 }
 
@@ -161,7 +195,13 @@ impl Events {
         let missing = wanted.saturating_sub(others);
         let fifth = missing / 5;
         let mut random = self.draw(Draw::Extra, n);
-        let count = missing - fifth + random.below(2 * fifth + 1);
-        letters(&mut random, count, out);
+        let mut left = (missing - fifth + random.below(2 * fifth + 1)) as usize;
+        // PERF: a piece of letters that are there already, as nearly every byte of an event is of these.
+        while left > 0 {
+            let piece = left.min(LETTERS_KEPT / 2);
+            let from = random.below((LETTERS_KEPT - piece) as u64 + 1) as usize;
+            out.push_str(&self.letters[from..from + piece]);
+            left -= piece;
+        }
     }
 }

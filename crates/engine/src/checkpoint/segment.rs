@@ -31,7 +31,12 @@ pub fn encode(states: Vec<StateRows>) -> Result<Vec<u8>> {
     let schema = Arc::new(Schema::new(fields));
     let options =
         IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-    let mut writer = FileWriter::try_new_with_options(Vec::new(), &schema, options)?;
+    // PERF: room for all, of which only what is written is ever touched: growing would copy.
+    let bytes = states
+        .iter()
+        .map(|state| state.rows.get_array_memory_size());
+    let bytes = Vec::with_capacity(bytes.sum());
+    let mut writer = FileWriter::try_new_with_options(bytes, &schema, options)?;
     for state in states {
         let shard = UInt32Array::from_value(state.shard.0, state.rows.num_rows());
         let mut columns: Vec<ArrayRef> = vec![Arc::new(shard)];

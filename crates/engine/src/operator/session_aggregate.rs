@@ -23,7 +23,7 @@ use crate::state::Input;
 use crate::window::assigner::to_millis;
 use crate::window::session::keys::{hash_of, owner_of};
 use crate::window::session::shape::LANE_KEYS;
-use crate::window::session::store::{Part, SessionRows};
+use crate::window::session::store::{Part, SessionRows, with_splits};
 use crate::window::session::{SessionShape, SessionStore, Span};
 
 /// See the module.
@@ -225,10 +225,11 @@ impl Stateful for SessionAggregateOperator {
         let Some(others) = self.others.as_mut().filter(|_| part == Part::Lanes) else {
             return self.owned.absorb(part, &state.rows, restore);
         };
-        let own = others.owned(&self.shape, &state.rows)?;
-        let of_others = filter_record_batch(&state.rows, &not(&own)?)?;
+        let lanes = with_splits(&state.rows)?;
+        let own = others.owned(&self.shape, &lanes)?;
+        let of_others = filter_record_batch(&lanes, &not(&own)?)?;
         others.store.absorb(part, &of_others, restore)?;
-        let own = filter_record_batch(&state.rows, &own)?;
+        let own = filter_record_batch(&lanes, &own)?;
         self.owned.absorb(part, &own, restore)
     }
 

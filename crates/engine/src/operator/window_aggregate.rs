@@ -21,7 +21,7 @@ use millstream_core::{EventTime, Result, Watermark, types};
 
 use super::batch::{Batch, Origin};
 use super::late::{LateRow, LateRows, Missed};
-use super::stateful::{Absorb, Barrier, ByShard, StateBatch, Stateful};
+use super::stateful::{Absorb, Barrier, ByShard, Emit, StateBatch, Stateful, collected};
 use crate::state::Input;
 use crate::state::accumulator::RunKey;
 use crate::window::assigner::to_millis;
@@ -248,7 +248,11 @@ impl WindowAggregateOperator {
     }
 
     /// The results so far of open windows, of the groups that changed.
-    fn fire_early(&mut self, states: &[&StateBatch], results: &mut Coalesced) -> Result<()> {
+    fn fire_early(
+        &mut self,
+        states: &[&StateBatch],
+        (results, emit): (&mut Coalesced, &mut Emit<'_>),
+    ) -> Result<()> {
         let Some(mut early) = self.early.take() else {
             return Ok(());
         };
@@ -257,19 +261,23 @@ impl WindowAggregateOperator {
         }
         let held = (&self.state, self.sliding.as_ref());
         early.fire(held, self.fired, &mut |fired| {
-            self.push_results(fired, results)
+            self.push_results(fired, (results, emit))
         })?;
         self.early = Some(early);
         Ok(())
     }
 
-    fn push_results(&self, fired: &Fired<'_>, results: &mut Coalesced) -> Result<()> {
+    fn push_results(
+        &self,
+        fired: &Fired<'_>,
+        (results, emit): (&mut Coalesced, &mut Emit<'_>),
+    ) -> Result<()> {
         for (set, (pane, groups)) in fired.panes.iter().zip(&fired.groups).enumerate() {
             if !groups.is_empty() {
                 results.push(self.results((fired.end, set), pane, groups)?)?;
             }
         }
-        Ok(())
+        results.full().try_for_each(emit)
     }
 
     fn results(
@@ -328,6 +336,12 @@ impl Stateful for WindowAggregateOperator {
 
     /// The results of the closed windows whose keys this shard owns.
     fn fire(&mut self, states: &[StateBatch]) -> Result<Vec<RecordBatch>> {
+        collected(|emit| self.fire_into(states, emit))
+    }
+
+    /// The same. A window of HOP repeats what was in the one before, so together they are far more than
+    /// what is kept.
+    fn fire_into(&mut self, states: &[StateBatch], emit: &mut Emit<'_>) -> Result<()> {
         let mut closed = std::mem::take(&mut self.closed);
         let (early, states): (Vec<&StateBatch>, _) =
             states.iter().partition(|state| state.part >= EARLY);
@@ -341,18 +355,18 @@ impl Stateful for WindowAggregateOperator {
         let mut results = Coalesced::new(self.schema.clone());
         let Some(mut sliding) = self.sliding.take() else {
             for (place, panes) in closed {
-                self.push_results(&Fired::whole(place.until, &panes), &mut results)?;
+                self.push_results(&Fired::whole(place.until, &panes), (&mut results, emit))?;
             }
-            self.fire_early(&early, &mut results)?;
-            return results.finish();
+            self.fire_early(&early, (&mut results, emit))?;
+            return results.finish()?.into_iter().try_for_each(emit);
         };
         closed.into_iter().for_each(|slice| sliding.arrive(slice));
         sliding.fire(self.fired_before, self.fired, &mut |fired| {
-            self.push_results(fired, &mut results)
+            self.push_results(fired, (&mut results, emit))
         })?;
         self.sliding = Some(sliding);
-        self.fire_early(&early, &mut results)?;
-        results.finish()
+        self.fire_early(&early, (&mut results, emit))?;
+        results.finish()?.into_iter().try_for_each(emit)
     }
 
     fn changes(&mut self) -> Result<Vec<StateBatch>> {

@@ -91,7 +91,7 @@ impl Keys {
 }
 
 /// Distinct keys, each with an index.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct GroupTable {
     index: HashTable<u32>,
     bytes: Vec<u8>,
@@ -147,6 +147,11 @@ impl GroupTable {
     /// Appends to `groups` the group here of each group of `other`.
     pub fn intern_all(&mut self, other: &Self, groups: &mut Vec<u32>) {
         let count = u32::try_from(other.len()).expect("group indices are u32");
+        if self.is_empty() {
+            // PERF: what begins empty begins as a copy: no key is looked up.
+            self.clone_from(other);
+            return groups.extend(0..count);
+        }
         groups.extend((0..count).map(|group| self.intern_key(other.key(group))));
     }
 

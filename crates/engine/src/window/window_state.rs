@@ -387,6 +387,11 @@ impl Coalesced {
         Ok(self.coalescer.push_batch(rows)?)
     }
 
+    /// The batches that are full.
+    pub fn full(&mut self) -> impl Iterator<Item = RecordBatch> {
+        std::iter::from_fn(|| self.coalescer.next_completed_batch())
+    }
+
     /// All rows.
     pub fn finish(mut self) -> Result<Vec<RecordBatch>> {
         self.coalescer.finish_buffered_batch()?;

@@ -185,16 +185,18 @@ impl Lanes {
         }
     }
 
-    /// What changed since the last call.
+    /// What changed since the last call, by split.
     pub fn take_changed(&mut self) -> Vec<(LaneKey, Span)> {
         let changed = self.changed.take();
         let lanes = changed.iter().map(|at| self.lanes[*at as usize]);
         let live = lanes.filter(|lane| lane.key != NONE);
-        live.map(|lane| {
+        let lanes = live.map(|lane| {
             let (key, split) = (lane.key, lane.split);
             (LaneKey { key, split }, lane.span)
-        })
-        .collect()
+        });
+        let mut lanes: Vec<_> = lanes.collect();
+        lanes.sort_by_key(|(of, _)| of.split);
+        lanes
     }
 
     /// Makes the next `take_changed` give everything, or nothing.

@@ -3,7 +3,7 @@
 //! Sessions and stragglers: `needed_until`, `start`, `end`, `moment` (ms; null for a session),
 //! `grouping_set`, the columns of GROUP BY, the state of each accumulator. One row is one group of one
 //! session, and all of it: a newer row takes the place of what it touches. Lanes: `needed_until`,
-//! `start`, `end`, `split`, the columns that sessions are of.
+//! `start`, `end`, `split` (null: that of the row before), the columns that sessions are of.
 
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ impl SessionShape {
         fields.extend(state_fields(&shape.accumulators()?));
         shape.schema = Arc::new(Schema::new(fields));
         let mut fields = span.to_vec();
-        fields.push(Arc::new(Field::new("split", DataType::Utf8, false)));
+        fields.push(Arc::new(Field::new("split", DataType::Utf8, true)));
         fields.extend(shape.partition.iter().copied().map(key_field));
         shape.lane_schema = Arc::new(Schema::new(fields));
         Ok(shape)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
 use arrow::datatypes::{Int64Type, UInt32Type};
-use millstream_core::{Result, Watermark};
+use millstream_core::{Error, Result, Watermark};
 
 use super::groups::Member;
 use super::keys::hash_of;
@@ -213,8 +213,12 @@ impl SessionStore {
         let splits = rows.column(3).as_string::<i32>();
         let keys = &rows.columns()[LANE_KEYS..];
         let encoded = self.shape.encode_lanes(keys, rows.num_rows())?;
+        let mut split = None;
         for (row, span) in spans(rows).into_iter().enumerate() {
-            let split = self.split(splits.value(row));
+            if splits.is_valid(row) {
+                split = Some(self.split(splits.value(row)));
+            }
+            let split = split.ok_or_else(|| Error::bug("the first lane names no split"))?;
             let key = encoded.get(row);
             let key = self.keys.intern(hash_of(key), key);
             let of = LaneKey { key, split };
@@ -295,22 +299,26 @@ impl SessionStore {
 
     fn state_rows(&mut self, members: &[Member]) -> Result<RecordBatch> {
         let sessions = members.iter().map(|m| self.sessions.get(m.session));
-        let needed_until = sessions.clone().map(|session| match session.moment() {
-            None => session.span.end,
-            // Passed by the first watermark after it: then it has settled.
-            Some(moment) => moment.0.saturating_add(2),
-        });
-        let needed_until = Int64Array::from_iter_values(needed_until);
         let starts = Int64Array::from_iter_values(sessions.clone().map(|s| s.span.start));
         let ends = Int64Array::from_iter_values(sessions.clone().map(|s| s.span.end));
-        let moments: Int64Array = sessions
-            .map(|s| s.moment().map(|moment| moment.0))
-            .collect();
+        let ends: ArrayRef = Arc::new(ends);
+        let is_waiting = sessions.clone().any(|s| s.moment().is_some());
+        let (needed_until, moments): (ArrayRef, Int64Array) = match is_waiting {
+            // PERF: a column less to make. Sessions and stragglers are not in one batch.
+            false => (ends.clone(), Int64Array::new_null(members.len())),
+            true => {
+                let moments = sessions.map(|s| s.moment().map(|moment| moment.0));
+                // Passed by the first watermark after it: then it has settled.
+                let until = moments.clone().flatten();
+                let until = Int64Array::from_iter_values(until.map(|ms| ms.saturating_add(2)));
+                (Arc::new(until), moments.collect())
+            }
+        };
         let sets = UInt32Array::from_iter_values(members.iter().map(|m| index(m.set)));
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(needed_until),
+            needed_until,
             Arc::new(starts),
-            Arc::new(ends),
+            ends,
             Arc::new(moments),
             Arc::new(sets),
         ];
@@ -325,12 +333,17 @@ impl SessionStore {
         let ends: ArrayRef = Arc::new(Int64Array::from_iter_values(
             lanes.iter().map(|(_, span)| span.end),
         ));
-        let splits = lanes.iter().map(|(of, _)| &*self.splits[of.split as usize]);
+        // PERF: names are long, and mostly the same.
+        let mut last = None;
+        let splits = lanes.iter().map(|(of, _)| {
+            let is_other = last.replace(of.split) != Some(of.split);
+            is_other.then(|| &*self.splits[of.split as usize])
+        });
         let mut columns: Vec<ArrayRef> = vec![
             ends.clone(),
             Arc::new(starts),
             ends,
-            Arc::new(StringArray::from_iter_values(splits)),
+            Arc::new(StringArray::from_iter(splits)),
         ];
         let keys = lanes.iter().map(|(of, _)| self.keys.bytes(of.key));
         columns.extend(self.shape.decode_sessions(keys)?);
@@ -397,6 +410,18 @@ impl SessionStore {
     pub fn size(&self) -> usize {
         self.keys.size() + self.sessions.size() + self.lanes.size() + self.groups.size()
     }
+}
+
+/// The same lanes, each with the name of its split.
+pub fn with_splits(lanes: &RecordBatch) -> Result<RecordBatch> {
+    let mut last = None;
+    let splits = lanes.column(3).as_string::<i32>().iter().map(|split| {
+        last = split.or(last);
+        last
+    });
+    let mut columns = lanes.columns().to_vec();
+    columns[3] = Arc::new(StringArray::from_iter(splits));
+    Ok(RecordBatch::try_new(lanes.schema(), columns)?)
 }
 
 fn spans(rows: &RecordBatch) -> Vec<Span> {
