@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Clicks from files through one pipeline after the other: events per CPU-second, wall, peak memory.
+# Events through one pipeline after the other: events per CPU-second, wall, peak memory.
 set -euo pipefail
 
 events=10000000
 runs=3
 binary=target/release/millstream
 dir=target/bench
-pipelines=(count count_distinct count_hot sessions)
+pipelines=(count count_distinct count_hot sessions tumble hop nexmark)
 
 usage() {
   echo "usage: bench/run.sh [--events N] [--runs N] [--binary PATH] [--dir DIR] [PIPELINE ...]"
@@ -58,14 +58,21 @@ printf "$row" pipeline run events wall_s cpu_s events_per_cpu_s peak_MiB
 for pipeline in "${pipelines[@]}"; do
   users=100000
   [ "$pipeline" = sessions ] && users=1000000
-  input=$(clicks_of $users)
-  # Read once, so that the first run does not wait for the disk alone.
-  cat "$input"/* > /dev/null
+  file=$here/$pipeline.sql
+  if [ "$pipeline" = nexmark ]; then
+    file=pipelines/nexmark/q0.sql
+    variables=(--var EVENTS="$events" --var SINK=blackhole)
+  else
+    input=$(clicks_of $users)
+    variables=(--var INPUT="$input")
+    # Read once, so that the first run does not wait for the disk alone.
+    cat "$input"/* > /dev/null
+  fi
   for run in $(seq "$runs"); do
     data=$dir/data
     rm -rf "$data"
-    summary=$("$binary" run "$here/$pipeline.sql" --var INPUT="$input" --data-dir "$data" \
-      --summary json 2> "$dir/$pipeline.log") || { cat "$dir/$pipeline.log" >&2; exit 1; }
+    summary=$("$binary" run "$file" "${variables[@]}" --data-dir "$data" --summary json \
+      2> "$dir/$pipeline.log") || { cat "$dir/$pipeline.log" >&2; exit 1; }
     rows=$(field "$summary" rows_read)
     seconds=$(field "$summary" seconds)
     cpu=$(field "$summary" cpu_seconds)
