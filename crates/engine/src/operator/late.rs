@@ -24,7 +24,26 @@ pub struct LateRows {
 #[derive(Debug, Default)]
 pub struct Missed {
     rows: Vec<LateRow>,
-    count: BTreeSet<u32>,
+    count: RowSet,
+}
+
+/// Rows of a batch, as bits.
+#[derive(Debug, Default)]
+struct RowSet(Vec<u64>);
+
+impl RowSet {
+    fn insert(&mut self, row: u32) {
+        let word = (row / 64) as usize;
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << (row % 64);
+    }
+
+    fn contains(&self, row: u32) -> bool {
+        let word = self.0.get((row / 64) as usize);
+        word.is_some_and(|word| word >> (row % 64) & 1 == 1)
+    }
 }
 
 impl Missed {
@@ -45,7 +64,7 @@ impl Missed {
     /// Gives the rows that are in no window; of each the last that it missed.
     pub fn give(self, late: &mut LateRows) {
         let rows = self.rows.into_iter();
-        let lost = rows.filter(|row| !self.count.contains(&row.row));
+        let lost = rows.filter(|row| !self.count.contains(row.row));
         let mut lost = lost.peekable();
         while let Some(row) = lost.next() {
             if lost.peek().is_none_or(|next| next.row != row.row) {

@@ -463,6 +463,9 @@ pub(super) fn grouping_id(set: &[usize], keys: usize) -> i64 {
     (0..keys).fold(0, |id, key| id << 1 | i64::from(!set.contains(&key)))
 }
 
+/// Windows of a batch that are looked through before they are looked up.
+const RECENT: usize = 4;
+
 fn rows_by_window(ends: &[i64], phases: &Phases, on_time: Option<OnTime>) -> RowsByWindow {
     if ends.is_empty() {
         return vec![];
@@ -486,9 +489,17 @@ fn rows_by_window(ends: &[i64], phases: &Phases, on_time: Option<OnTime>) -> Row
         let place = (Place { until, slice }, phases.of(row as usize));
         if windows.get(last).is_none_or(|(of, _)| *of != place) {
             let next = windows.len();
-            last = *index.entry(place).or_insert(next);
+            // PERF: rows mostly go back and forth between two or three windows.
+            let recent = windows.iter().rev().take(RECENT);
+            let recent = recent.map(|(of, _)| *of).position(|of| of == place);
+            last = match recent {
+                Some(back) => next - 1 - back,
+                None if next <= RECENT => next,
+                None => index.get(&place).copied().unwrap_or(next),
+            };
             if last == next {
                 windows.push((place, vec![]));
+                index.insert(place, next);
             }
         }
         windows[last].1.push(row);
@@ -516,6 +527,12 @@ mod tests {
             ((at(8), 1), Some(vec![3])),
         ];
         assert_eq!(split, expected);
+        // More windows than are looked through, each met twice.
+        let many: Vec<i64> = (0..20).chain(0..20).collect();
+        for (end, (of, rows)) in (0..20).zip(rows_by_window(&many, &same, None)) {
+            let row = u32::try_from(end).unwrap();
+            assert_eq!((of, rows), ((at(end), 1), Some(vec![row, row + 20])));
+        }
         let on_time = |rows: Vec<u32>, open_ends: Vec<i64>| Some(OnTime { rows, open_ends });
         let one = rows_by_window(&[7, 9], &same, on_time(vec![1], vec![9]));
         assert_eq!(one, [((at(9), 1), Some(vec![1]))]);
