@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use millstream_connectors::CATALOG;
 use millstream_core::plan::Plan;
 use millstream_sim::env::SplitMix;
+use millstream_sim::slt::runner::plan as plan_of;
 use millstream_sim::slt::script::{Action, Expected};
 use millstream_sim::slt::world::{Setup, World};
 
@@ -66,17 +66,7 @@ fn random_input_gives_what_the_rules_say() {
 }
 
 fn plan() -> Arc<Plan> {
-    let none = BTreeMap::new();
-    let script = millstream_sql::Script {
-        file: "random.sql",
-        text: PIPELINE,
-        variables: &none,
-        settings: &none,
-    };
-    match millstream_sql::plan(&script, &CATALOG) {
-        Ok(plan) => Arc::new(plan),
-        Err(error) => panic!("{error}"),
-    }
+    plan_of("random.sql", PIPELINE).expect("a right pipeline")
 }
 
 /// A record.

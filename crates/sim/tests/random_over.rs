@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use millstream_connectors::CATALOG;
 use millstream_core::plan::Plan;
 use millstream_sim::env::SplitMix;
+use millstream_sim::slt::runner::plan as plan_of;
 use millstream_sim::slt::script::{Action, Expected};
 use millstream_sim::slt::world::{Setup, World};
 
@@ -74,17 +74,7 @@ fn below(random: &mut SplitMix, bound: usize) -> usize {
 }
 
 fn plan() -> Arc<Plan> {
-    let none = BTreeMap::new();
-    let script = millstream_sql::Script {
-        file: "random_over.sql",
-        text: PIPELINE,
-        variables: &none,
-        settings: &none,
-    };
-    match millstream_sql::plan(&script, &CATALOG) {
-        Ok(plan) => Arc::new(plan),
-        Err(error) => panic!("{error}"),
-    }
+    plan_of("random_over.sql", PIPELINE).expect("a right pipeline")
 }
 
 /// A record. `n` is also `x`.
@@ -159,17 +149,7 @@ fn run(
                 records: records.collect(),
             })?;
         }
-        if below(random, 3) == 0 {
-            world.set_parallelism([1, 2, 3, 5][below(random, 4)]);
-        }
-        match below(random, 8) {
-            0 => world.step(&Action::Poll)?,
-            1 => world.step(&Action::Checkpoint)?,
-            2 => world.step(&Action::Crash)?,
-            3 => world.step(&Action::Stop)?,
-            4 | 5 => world.round().map(|_| None)?,
-            _ => None,
-        };
+        world.random_step(random)?;
     }
     world.step(&Action::End)?;
     let mut answers = BTreeMap::new();

@@ -4,12 +4,11 @@
 //! Each run is decided by (setup, operation, fault), which a failure names. `MILLSTREAM_SIM=all`
 //! tries every fault at every operation; without it each operation gets one of them in turn.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millstream_connectors::CATALOG;
 use millstream_core::plan::Plan;
 use millstream_sim::faults::Fault;
+use millstream_sim::slt::runner::plan as plan_of;
 use millstream_sim::slt::script::{Action, Expected};
 use millstream_sim::slt::world::{Setup, World};
 
@@ -98,17 +97,7 @@ fn the_same_run_does_the_same() {
 }
 
 fn plan() -> Arc<Plan> {
-    let none = BTreeMap::new();
-    let script = millstream_sql::Script {
-        file: "simulation.sql",
-        text: PIPELINE,
-        variables: &none,
-        settings: &none,
-    };
-    match millstream_sql::plan(&script, &CATALOG) {
-        Ok(plan) => Arc::new(plan),
-        Err(error) => panic!("{error}"),
-    }
+    plan_of("simulation.sql", PIPELINE).expect("a right pipeline")
 }
 
 /// What a run came to.

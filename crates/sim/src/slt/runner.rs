@@ -203,7 +203,11 @@ fn about(setup: Setup, what: &str) -> String {
     )
 }
 
-fn plan(name: &str, sql: &str) -> Result<Arc<Plan>, String> {
+/// The plan of a pipeline; `name` is its file's, for messages.
+///
+/// # Errors
+/// What a user would be told.
+pub fn plan(name: &str, sql: &str) -> Result<Arc<Plan>, String> {
     let none = std::collections::BTreeMap::new();
     let script = millstream_sql::Script {
         file: name,

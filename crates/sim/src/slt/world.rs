@@ -31,7 +31,7 @@ use super::answer;
 use super::connectors::{EndOfInput, Files, SimConnectors};
 use super::query::select;
 use super::script::Action;
-use crate::env::SimEnv;
+use crate::env::{SimEnv, SplitMix};
 use crate::faults::FaultyStorage;
 
 /// Rounds of reading after which a job that still finds something is taken for broken.
@@ -107,6 +107,27 @@ impl World {
     /// From the next restart on.
     pub fn set_setup(&mut self, setup: Setup) {
         self.setup = setup;
+    }
+
+    /// Maybe reads, commits, crashes or stops, with other shards from the next start on: as chance has it.
+    ///
+    /// # Errors
+    /// Those of the step.
+    pub fn random_step(&mut self, random: &mut SplitMix) -> anyhow::Result<()> {
+        if random.below(3) == 0 {
+            let shards = [1, 2, 3, 5];
+            let at = usize::try_from(random.below(4)).expect("small");
+            self.set_parallelism(shards[at]);
+        }
+        match random.below(8) {
+            0 => self.step(&Action::Poll)?,
+            1 => self.step(&Action::Checkpoint)?,
+            2 => self.step(&Action::Crash)?,
+            3 => self.step(&Action::Stop)?,
+            4 | 5 => self.round().map(|_| None)?,
+            _ => None,
+        };
+        Ok(())
     }
 
     /// One round of reading and an epoch. Whether anything was read.
