@@ -227,22 +227,32 @@ impl WindowAggregateOperator {
         }
     }
 
-    /// Gives the groups of open windows that changed, if it is time.
-    fn close_early(&mut self, barrier: Barrier, by_shard: &mut ByShard) -> Result<()> {
+    /// Gives the groups of slices that are kept from now on and changed; and, if it is time, those of open
+    /// windows.
+    fn close_early(
+        &mut self,
+        barrier: Barrier,
+        settled: Vec<Vec<RecordBatch>>,
+        by_shard: &mut ByShard,
+    ) -> Result<()> {
         self.shards = barrier.shards;
         let Some(early) = &mut self.early else {
             return Ok(());
         };
         let at = (barrier.now_ms, self.fired);
         let changed = early.close(&mut self.state, at, barrier.shards)?;
-        for (owner, rows) in changed.into_iter().enumerate() {
-            if barrier.shards == 1 {
-                let mut rows = rows.iter();
-                rows.try_for_each(|rows| early.arrive(rows, 0, 1))?;
-                continue;
-            }
-            let lane = u32::try_from(barrier.shard).expect("few shards");
-            by_shard[owner].extend(part(EARLY + lane, rows));
+        if barrier.shards == 1 {
+            let mut settled = settled.iter().flatten();
+            settled.try_for_each(|rows| early.note(rows))?;
+            let mut changed = changed.iter().flatten();
+            return changed.try_for_each(|rows| early.arrive(rows, 0, 1));
+        }
+        let lane = u32::try_from(barrier.shard).expect("few shards");
+        for (owner, rows) in by_shard.iter_mut().zip(settled) {
+            owner.extend(part(SETTLED, rows));
+        }
+        for (owner, rows) in by_shard.iter_mut().zip(changed) {
+            owner.extend(part(EARLY + lane, rows));
         }
         Ok(())
     }
@@ -257,7 +267,10 @@ impl WindowAggregateOperator {
             return Ok(());
         };
         for state in states {
-            early.arrive(&state.rows, (state.part - EARLY) as usize, self.shards)?;
+            match state.part {
+                SETTLED => early.note(&state.rows)?,
+                part => early.arrive(&state.rows, (part - EARLY) as usize, self.shards)?,
+            }
         }
         let held = (&self.state, self.sliding.as_ref());
         early.fire(held, self.fired, &mut |fired| {
@@ -318,6 +331,10 @@ impl Stateful for WindowAggregateOperator {
         self.fired_before = self.fired;
         self.fired = self.fired.advanced_to(barrier.watermark);
         self.closed = self.state.close(self.fired);
+        let settled = match &self.early {
+            Some(early) => early.settle(&mut self.closed, &self.state, barrier.shards)?,
+            None => vec![],
+        };
         let mut owners: Vec<Coalesced> = vec![];
         if barrier.shards > 1 {
             owners.resize_with(barrier.shards, || {
@@ -330,7 +347,7 @@ impl Stateful for WindowAggregateOperator {
         let owners = owners.into_iter().map(Coalesced::finish);
         let owners = owners.map(|rows| Ok(part(OPEN, rows?)));
         let mut by_shard = owners.collect::<Result<ByShard>>()?;
-        self.close_early(barrier, &mut by_shard)?;
+        self.close_early(barrier, settled, &mut by_shard)?;
         Ok(by_shard)
     }
 
@@ -344,7 +361,7 @@ impl Stateful for WindowAggregateOperator {
     fn fire_into(&mut self, states: &[StateBatch], emit: &mut Emit<'_>) -> Result<()> {
         let mut closed = std::mem::take(&mut self.closed);
         let (early, states): (Vec<&StateBatch>, _) =
-            states.iter().partition(|state| state.part >= EARLY);
+            states.iter().partition(|state| state.part >= SETTLED);
         if !states.is_empty() {
             let mut merged = WindowState::new(self.shape.clone())?;
             for batch in states {
@@ -381,6 +398,9 @@ impl Stateful for WindowAggregateOperator {
         let restore = how == Absorb::Restore;
         if let Some(early) = &mut self.early {
             early.on_change();
+            if state.part == KEPT {
+                early.note(&state.rows)?;
+            }
         }
         match (&mut self.sliding, state.part) {
             (Some(sliding), KEPT) => sliding.kept_mut().absorb(&state.rows, restore),
@@ -450,8 +470,10 @@ impl Stateful for WindowAggregateOperator {
 const OPEN: u32 = 0;
 /// Part of the state: slices of the keys that the shard owns, also after they were closed.
 const KEPT: u32 = 1;
+/// Groups that changed in slices that are complete now.
+const SETTLED: u32 = 2;
 /// Groups that changed in open windows, as told by shard 0; the shards after it follow.
-const EARLY: u32 = 2;
+const EARLY: u32 = 3;
 
 fn part(part: u32, rows: Vec<RecordBatch>) -> Vec<StateBatch> {
     let rows = rows.into_iter();

@@ -1,11 +1,14 @@
 //! Results of windows before they end: what open windows hold so far, of the groups that changed since
 //! the last time.
 //!
+//! A slice that several windows share may be complete, and kept by the owners of its keys, before its last
+//! changes were put out: what changed of it then goes along, and the owners remember it until it is time.
+//!
 //! Each shard gives the groups that changed in what it has read to the shards that own their keys; they
 //! keep what each shard told last (a *lane*), put the lanes and the slices that they keep anyway together,
 //! and put the changed groups out. Lanes are copies: what is written to checkpoints, and what comes out
 //! when a window ends, is the same with early results and without. After a restart lanes are empty and
-//! every group counts as changed.
+//! every group counts as changed, in slices that are kept too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +18,7 @@ use millstream_core::{EventTime, Result, Watermark};
 
 use super::blocks::merge;
 use super::sliding::{Emit, Fired};
-use super::window_state::Coalesced;
+use super::window_state::{ClosedWindow, Coalesced};
 use super::{Pane, Slicing, Sliding, StateShape, WindowState};
 
 /// See the module.
@@ -31,7 +34,7 @@ pub struct Early {
     has_changed: bool,
     /// By shard; empty with one shard, whose own state is what a lane would be.
     lanes: Vec<WindowState>,
-    /// The groups that changed, of all shards.
+    /// The groups that changed, of all shards, in slices that are open or kept.
     changed: WindowState,
 }
 
@@ -88,9 +91,32 @@ impl Early {
         owners.into_iter().map(Coalesced::finish).collect()
     }
 
+    /// The states of the groups that changed in slices that are complete now and will be kept, by the shard
+    /// that owns each key.
+    pub fn settle(
+        &self,
+        closed: &mut [ClosedWindow],
+        open: &WindowState,
+        shards: usize,
+    ) -> Result<Vec<Vec<RecordBatch>>> {
+        let mut owners = vec![];
+        owners.resize_with(shards, || Coalesced::new(self.shape.schema().clone()));
+        for (place, panes) in closed {
+            if self.slicing.last_end(place.slice) > place.until {
+                open.unshown_of((*place, panes), &mut owners)?;
+            }
+        }
+        owners.into_iter().map(Coalesced::finish).collect()
+    }
+
+    /// Notes that these groups of slices that are kept have changed.
+    pub fn note(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.changed.absorb(rows, false)
+    }
+
     /// Takes what shard `lane` of `shards` gave.
     pub fn arrive(&mut self, rows: &RecordBatch, lane: usize, shards: usize) -> Result<()> {
-        self.changed.absorb(rows, false)?;
+        self.note(rows)?;
         if shards == 1 {
             return Ok(());
         }
@@ -160,13 +186,15 @@ impl Early {
         Ok(window)
     }
 
-    /// Groups of all lanes.
+    /// Groups of all lanes, and those that wait to be put out.
     pub fn groups(&self) -> usize {
-        self.lanes.iter().map(WindowState::groups).sum()
+        let lanes = self.lanes.iter().map(WindowState::groups);
+        lanes.sum::<usize>() + self.changed.groups()
     }
 
     /// Memory in bytes.
     pub fn size(&self) -> usize {
-        self.lanes.iter().map(WindowState::size).sum()
+        let lanes = self.lanes.iter().map(WindowState::size);
+        lanes.sum::<usize>() + self.changed.size()
     }
 }

@@ -266,18 +266,28 @@ impl WindowState {
     pub fn unshown_by_owner(&mut self, owners: &mut [Coalesced]) -> Result<()> {
         let mut windows = std::mem::take(&mut self.windows);
         for (place, panes) in &mut windows {
-            for (set, pane) in panes.iter_mut().enumerate() {
-                let unshown = pane.take_unshown();
-                let groups = pane.by_owner(unshown, owners.len());
-                for (owner, groups) in owners.iter_mut().zip(&groups) {
-                    if !groups.is_empty() {
-                        let states = pane.states(groups)?;
-                        owner.push(self.state_batch((*place, set), pane, groups, states)?)?;
-                    }
+            self.unshown_of((*place, panes), owners)?;
+        }
+        self.windows = windows;
+        Ok(())
+    }
+
+    /// The same of one slice, which may have been closed.
+    pub fn unshown_of(
+        &self,
+        (place, panes): (Place, &mut [Pane]),
+        owners: &mut [Coalesced],
+    ) -> Result<()> {
+        for (set, pane) in panes.iter_mut().enumerate() {
+            let unshown = pane.take_unshown();
+            let groups = pane.by_owner(unshown, owners.len());
+            for (owner, groups) in owners.iter_mut().zip(&groups) {
+                if !groups.is_empty() {
+                    let states = pane.states(groups)?;
+                    owner.push(self.state_batch((place, set), pane, groups, states)?)?;
                 }
             }
         }
-        self.windows = windows;
         Ok(())
     }
 
