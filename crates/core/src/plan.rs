@@ -7,6 +7,7 @@
 
 mod join;
 mod ordered;
+mod restart;
 mod unnest;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::types::{sql_name, timestamp};
 
 pub use join::{Join, JoinKey, JoinKind, JoinOn, TablePlan, TableStep};
 pub use ordered::{Frame, OverAggregate, OverCall, SortKey, WindowRank};
+pub use restart::{Backoff, RestartStrategy};
 pub use unnest::Unnest;
 
 /// A pipeline, bound and typed.
@@ -41,7 +43,7 @@ pub struct Plan {
 }
 
 /// What SET statements and `--set` decide.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PipelineOptions {
     /// `pipeline.name`: the stable identity of state and sinks; by default the file's stem.
     pub name: String,
@@ -51,6 +53,8 @@ pub struct PipelineOptions {
     pub parallelism: Option<u32>,
     /// `millstream.batch-rows`: most rows decoded at once; default 8192.
     pub batch_rows: usize,
+    /// `restart-strategy.…`: whether and when it is started again after a failure.
+    pub restart: RestartStrategy,
     /// Every SET key as given, for the record.
     pub settings: BTreeMap<String, String>,
 }

@@ -19,6 +19,7 @@ pub mod config;
 pub mod coordinator;
 pub mod job;
 pub mod memory;
+mod pauses;
 pub mod pool;
 pub mod progress;
 pub mod recovery;

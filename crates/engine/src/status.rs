@@ -12,6 +12,8 @@ pub struct JobStatus {
     pub state: JobState,
     /// Why, if it failed or stalls.
     pub reason: Option<String>,
+    /// How often it was started again after a failure, since the process started.
+    pub restarts: u64,
     /// How often it was rewound.
     pub incarnation: u64,
     /// The last committed epoch.
@@ -20,6 +22,8 @@ pub struct JobStatus {
     pub parallelism: u32,
     /// How long shards stood still for the last barrier, in ms.
     pub barrier_ms: f64,
+    /// The same of all barriers since it was started last.
+    pub pauses: PauseStatus,
     /// From the barrier to the end of the commit of the last epoch, in ms.
     pub epoch_ms: f64,
     /// When the last epoch was committed, ms since the Unix epoch.
@@ -34,6 +38,19 @@ pub struct JobStatus {
     pub operators: Vec<OperatorStatus>,
     /// Its sinks.
     pub sinks: Vec<SinkStatus>,
+}
+
+/// How long shards stood still at barriers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct PauseStatus {
+    /// How many barriers there were.
+    pub count: u64,
+    /// Half of them were not longer, in ms; to within 4 %, as the next.
+    pub p50_ms: f64,
+    /// 99 of 100 were not longer, in ms.
+    pub p99_ms: f64,
+    /// The longest, in ms.
+    pub max_ms: f64,
 }
 
 /// What a job is doing.

@@ -134,6 +134,19 @@ fn set_pipeline(view: &PipelineView) {
         "millstream_pipeline_checkpoint_bytes",
         number(status.checkpoint_bytes),
     );
+    for (quantile, ms) in [
+        ("0.5", status.pauses.p50_ms),
+        ("0.99", status.pauses.p99_ms),
+        ("1", status.pauses.max_ms),
+    ] {
+        let labels = [
+            ("pipeline", pipeline.clone()),
+            ("quantile", quantile.to_owned()),
+        ];
+        gauge!("millstream_pipeline_barrier_quantile_seconds", &labels).set(ms / 1e3);
+    }
+    counter!("millstream_pipeline_restarts_total", "pipeline" => pipeline.clone())
+        .absolute(status.restarts);
     if let Some(lag) = view.lag_ms {
         set(
             "millstream_pipeline_watermark_lag_seconds",
@@ -210,6 +223,14 @@ fn describe() {
     describe_gauge!(
         "millstream_pipeline_barrier_seconds",
         "How long shards stood still"
+    );
+    describe_gauge!(
+        "millstream_pipeline_barrier_quantile_seconds",
+        "How long shards stood still at all barriers since the last restart, by quantile"
+    );
+    describe_counter!(
+        "millstream_pipeline_restarts_total",
+        "How often it was started again after a failure"
     );
     describe_gauge!("millstream_pipeline_state_bytes", "Window state in memory");
     describe_gauge!(

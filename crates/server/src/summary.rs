@@ -28,12 +28,28 @@ pub struct Summary {
     pub sinks: BTreeMap<String, u64>,
     /// Committed epochs.
     pub epochs: u64,
+    /// How often the job was started again after a failure.
+    pub restarts: u64,
+    /// How long shards stood still at barriers.
+    #[serde(flatten)]
+    pub pauses: Pauses,
     /// How long this run took.
     pub seconds: f64,
     /// CPU time of this process.
     pub cpu_seconds: f64,
     /// The most memory that this process held.
     pub peak_rss_bytes: u64,
+}
+
+/// How long shards stood still at barriers, in ms.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Pauses {
+    /// Half of them were not longer.
+    pub barrier_ms_p50: f64,
+    /// 99 of 100 were not longer.
+    pub barrier_ms_p99: f64,
+    /// The longest.
+    pub barrier_ms_max: f64,
 }
 
 impl Summary {
@@ -55,6 +71,12 @@ impl Summary {
             rows_undecodable: sum(|source| source.rows_undecodable),
             sinks,
             epochs: status.epoch,
+            restarts: status.restarts,
+            pauses: Pauses {
+                barrier_ms_p50: status.pauses.p50_ms,
+                barrier_ms_p99: status.pauses.p99_ms,
+                barrier_ms_max: status.pauses.max_ms,
+            },
             seconds: elapsed.as_secs_f64(),
             cpu_seconds: usage.cpu.as_secs_f64(),
             peak_rss_bytes: usage.peak_rss_bytes,
@@ -125,7 +147,8 @@ mod tests {
         let text = serde_json::to_string(&summary()).expect("plain numbers");
         let expected = concat!(
             r#"{"pipeline":"clicks","state":"finished","rows_read":100,"rows_on_time":90,"#,
-            r#""rows_late":8,"rows_undecodable":2,"sinks":{"a":4,"b":2},"epochs":7,"seconds":2.5,"#,
+            r#""rows_late":8,"rows_undecodable":2,"sinks":{"a":4,"b":2},"epochs":7,"restarts":3,"#,
+            r#""barrier_ms_p50":0.0,"barrier_ms_p99":0.0,"barrier_ms_max":0.0,"seconds":2.5,"#,
             r#""cpu_seconds":1.25,"peak_rss_bytes":67108864}"#
         );
         assert_eq!(text, expected);

@@ -3,6 +3,8 @@
 //! Flink's keys that decide nothing here are accepted and kept for the record; so the same file
 //! runs on both. Keys that begin with `millstream.` are all known, so a slip in one is an error.
 
+mod restart;
+
 use std::collections::BTreeMap;
 
 use millstream_core::plan::PipelineOptions;
@@ -38,14 +40,13 @@ const BATCH_ROWS_MAX: usize = 1 << 20;
 const PARALLELISM_MAX: u32 = 1_024;
 
 /// Beginnings of Flink's own keys.
-const FLINK: [&str; 12] = [
+const FLINK: [&str; 11] = [
     "execution.",
     "table.",
     "pipeline.",
     "state.",
     "parallelism.",
     "sql-client.",
-    "restart-strategy",
     "taskmanager.",
     "jobmanager.",
     "rest.",
@@ -129,6 +130,7 @@ impl Settings {
             batch_rows: batch_rows.map_or(BATCH_ROWS_DEFAULT, |rows| {
                 usize::try_from(rows).expect("checked to be at most 2^20")
             }),
+            restart: self.restart()?,
             settings: self
                 .values
                 .iter()
@@ -330,6 +332,9 @@ fn check_key(key: &str, place: &Origin) -> Result<()> {
             }
             None => fault.near(key, [BATCH_ROWS]),
         });
+    }
+    if key.starts_with(restart::PREFIX) {
+        return restart::check_key(key, place);
     }
     if FLINK.iter().any(|prefix| key.starts_with(prefix)) {
         return Ok(());

@@ -143,6 +143,7 @@ fn plan(sources: Vec<SourcePlan>, sinks: Vec<SinkPlan>) -> Plan {
             epoch_interval_ms: 1000,
             parallelism: None,
             batch_rows: 8192,
+            restart: Default::default(),
             settings: BTreeMap::new(),
         },
     };

@@ -43,7 +43,8 @@ impl DataDirectory {
         if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_dir()) {
             return Err(named(&path, "is a file, expected a directory"));
         }
-        make_folders(&path).map_err(|e| e.context("cannot make the data directory"))?;
+        make_folders(&path)
+            .map_err(|e| Error::invalid(format!("cannot make the data directory: {e}")))?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let lock = options

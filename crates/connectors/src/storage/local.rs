@@ -62,7 +62,7 @@ impl LocalStorage {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         };
-        written.and(removed).map_err(|e| io_error(&target, &e))?;
+        written.and(removed).map_err(|e| write_error(&target, &e))?;
         sync_folder(folder)
     }
 }
@@ -118,7 +118,7 @@ impl Storage for LocalStorage {
     fn rename(&self, from: &str, to: &str) -> Result<()> {
         let (from, to) = (self.full(from), self.full(to));
         make_folders(parent(&to))?;
-        fs::rename(&from, &to).map_err(|e| io_error(&from, &e))?;
+        fs::rename(&from, &to).map_err(|e| write_error(&from, &e))?;
         sync_folder(parent(&to))?;
         if parent(&from) != parent(&to) {
             sync_folder(parent(&from))?;
@@ -129,7 +129,9 @@ impl Storage for LocalStorage {
     fn delete(&self, path: &str) -> Result<()> {
         let path = self.full(path);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&path, &error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(write_error(&path, &error))
+            }
             _ => Ok(()),
         }
     }
@@ -149,7 +151,7 @@ impl Storage for LocalStorage {
             let length = file.metadata()?.len();
             Ok((file, length, is_new))
         };
-        let (file, length, is_new) = open().map_err(|e| io_error(&path, &e))?;
+        let (file, length, is_new) = open().map_err(|e| write_error(&path, &e))?;
         // CRASH: a process that died between creating and syncing has left an empty file whose
         // name may not be durable yet, so an empty file counts as new.
         let is_folder_synced = !is_new && length > 0;
@@ -211,7 +213,7 @@ impl AppendFile for LocalFile {
                 .file
                 .metadata()
                 .map_or(self.length, |metadata| metadata.len());
-            return Err(io_error(&self.path, &error));
+            return Err(write_error(&self.path, &error));
         }
         self.length += bytes.len() as u64;
         Ok(())
@@ -220,7 +222,7 @@ impl AppendFile for LocalFile {
     fn sync(&mut self) -> Result<()> {
         self.file
             .sync_data()
-            .map_err(|e| io_error(&self.path, &e))?;
+            .map_err(|e| write_error(&self.path, &e))?;
         if !self.is_folder_synced {
             sync_folder(parent(&self.path))?;
             self.is_folder_synced = true;
@@ -231,7 +233,7 @@ impl AppendFile for LocalFile {
     fn truncate(&mut self, length: u64) -> Result<()> {
         self.file
             .set_len(length)
-            .map_err(|e| io_error(&self.path, &e))?;
+            .map_err(|e| write_error(&self.path, &e))?;
         self.length = length;
         Ok(())
     }
@@ -256,7 +258,7 @@ pub(super) fn make_folders(folder: &Path) -> Result<()> {
     match fs::create_dir(folder) {
         // Another thread may have been faster.
         Err(_) if folder.is_dir() => Ok(()),
-        Err(error) => Err(io_error(folder, &error)),
+        Err(error) => Err(write_error(folder, &error)),
         Ok(()) => sync_folder(parent(folder)),
     }
 }
@@ -274,6 +276,19 @@ fn sync_folder(folder: &Path) -> Result<()> {
 /// The folder of `path`; empty for a bare name.
 fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
+}
+
+/// Of a write: what may not be written now can be allowed again, like a file system that an error has
+/// made read-only.
+fn write_error(path: &Path, error: &io::Error) -> Error {
+    let is_forbidden = matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    );
+    match is_forbidden {
+        true => Error::unavailable(format!("`{}`: {error}", path.display())),
+        false => io_error(path, error),
+    }
 }
 
 pub(super) fn io_error(path: &Path, error: &io::Error) -> Error {
@@ -415,6 +430,19 @@ mod tests {
         storage.put("a/b", b"x").unwrap();
         storage.delete("a/b").unwrap();
         assert_eq!(storage.list("").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn what_may_not_be_written_now_may_be_later() {
+        let path = Path::new("/data/x");
+        for code in [1, 13, 30] {
+            // EPERM, EACCES, EROFS.
+            let error = io::Error::from_raw_os_error(code);
+            assert_eq!(write_error(path, &error).kind(), ErrorKind::Unavailable);
+            assert_eq!(io_error(path, &error).kind(), ErrorKind::InvalidInput);
+        }
+        let full = io::Error::from_raw_os_error(28);
+        assert_eq!(write_error(path, &full).kind(), ErrorKind::StorageFull);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use millstream_core::{
 use super::clock::ProcessingClock;
 use super::config::JobConfig;
 use super::memory::MemoryBudget;
+use super::pauses::Pauses;
 use super::pool::{self, ShardPool};
 use super::progress::{
     add_nodes, add_reports, initial_status, is_unchanged, source_marks, source_progress,
@@ -56,6 +57,7 @@ pub struct Coordinator<P> {
     discovered_at: Duration,
     /// Splits that a shard has, whether or not a manifest names them yet.
     opened: BTreeSet<(SourceId, SplitId)>,
+    pauses: Pauses,
     status: JobStatus,
 }
 
@@ -115,6 +117,7 @@ impl<P: ShardPool> Coordinator<P> {
             tables: recovered.tables,
             discovered_at,
             opened,
+            pauses: Pauses::default(),
             status,
             config,
         }
@@ -152,6 +155,8 @@ impl<P: ShardPool> Coordinator<P> {
             update_status(&mut self.status, &self.config.plan, &self.manifest);
             add_nodes(&mut self.status, &cut.nodes);
             let whole = self.config.env.monotonic().saturating_sub(cut.started);
+            self.pauses.add(cut.standing);
+            self.status.pauses = self.pauses.status();
             self.status.barrier_ms = cut.standing.as_secs_f64() * 1e3;
             self.status.epoch_ms = whole.as_secs_f64() * 1e3;
             self.status.committed_at_ms = Some(self.config.env.now_ms());

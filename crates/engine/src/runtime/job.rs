@@ -45,7 +45,7 @@ impl Job {
             shared: handle.shared.clone(),
             events,
             inbox,
-            policy: RestartPolicy::default(),
+            policy: RestartPolicy::new(config.plan.options.restart),
         };
         let name = format!("job-{}", config.plan.options.name);
         let _detached = config.env.spawn(&name, Box::new(move || body.run(opened)));
@@ -152,13 +152,20 @@ impl JobLoop {
                 Ok(state) => return self.shared.set(|status| status.state = state),
                 Err(error) => error,
             };
-            match self.policy.on_failure(error.kind()) {
+            let (now, random) = (self.config.env.monotonic(), self.config.env.random());
+            match self.policy.on_failure(error.kind(), now, random) {
                 Verdict::GiveUp => return self.fail(error),
+                Verdict::Exhausted(restarts) => {
+                    let message = format!("given up after {restarts} restarts");
+                    return self.fail(error.context(message));
+                }
                 Verdict::RestartAfter(pause) => {
                     tracing::warn!(%error, ?pause, "the job starts again from its last epoch");
+                    let restarts = self.policy.restarts();
                     self.shared.set(|status| {
                         status.state = JobState::Stalled;
                         status.reason = Some(error.to_string());
+                        status.restarts = restarts;
                     });
                     if self.pause(pause) {
                         return self.shared.set(|status| status.state = JobState::Stopped);
@@ -226,6 +233,7 @@ impl JobLoop {
 
     fn publish(&self, status: &JobStatus) {
         let mut status = status.clone();
+        status.restarts = self.policy.restarts();
         // What ends the job is said once its threads have ended.
         if status.state == JobState::Finished {
             status.state = JobState::Running;

@@ -10,7 +10,9 @@ use super::shard::SplitReport;
 use crate::checkpoint::{Manifest, SourceProgress, SplitProgress};
 use crate::operator::SourceMark;
 use crate::operator::chain::NodeCounters;
-use crate::status::{JobState, JobStatus, OperatorStatus, SinkStatus, SourceStatus, SplitStatus};
+use crate::status::{
+    JobState, JobStatus, OperatorStatus, PauseStatus, SinkStatus, SourceStatus, SplitStatus,
+};
 
 /// How far a source is, given the reports of its splits. `now_ms` decides about idleness.
 pub fn source_progress(
@@ -117,10 +119,12 @@ pub fn initial_status(plan: &Plan, parallelism: u32) -> JobStatus {
         pipeline: plan.options.name.clone(),
         state: JobState::Starting,
         reason: None,
+        restarts: 0,
         incarnation: 0,
         epoch: 0,
         parallelism,
         barrier_ms: 0.0,
+        pauses: PauseStatus::default(),
         epoch_ms: 0.0,
         committed_at_ms: None,
         state_bytes: 0,

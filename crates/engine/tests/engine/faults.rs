@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use millstream_core::memory::MemoryStorage;
+use millstream_core::plan::RestartStrategy;
 use millstream_core::storage::{AppendFile, Storage};
 use millstream_core::{Error, ErrorKind, Result};
 use millstream_engine::status::JobState;
@@ -92,8 +93,41 @@ fn a_full_disk_stops_reading_and_loses_nothing() {
     let reason = until(&job, JobState::Stalled);
     assert!(reason.contains("no space left"), "{reason}");
     storage.full.store(false, Ordering::SeqCst);
-    assert_eq!(job.wait().unwrap().state, JobState::Finished);
+    let status = job.wait().unwrap();
+    assert_eq!(status.state, JobState::Finished);
+    assert!(status.restarts > 0);
     assert_eq!(committed(&world), expected(&input));
+}
+
+#[test]
+fn a_job_that_may_not_start_again_says_how_often_it_did() {
+    let world = world(&[("split".to_owned(), vec!["1,a".to_owned()])]);
+    let storage = FullableStorage::default();
+    storage.full.store(true, Ordering::SeqCst);
+    let run = |restart| {
+        let mut config = config(&world, &MemoryStorage::default(), &mut Random(13));
+        let mut plan = (*config.plan).clone();
+        plan.options.restart = restart;
+        config.plan = Arc::new(plan);
+        config.storage = Arc::new(storage.clone());
+        let job = Job::start(config).unwrap();
+        let error = job.wait().unwrap_err();
+        let status = job.status();
+        assert_eq!(status.state, JobState::Failed);
+        assert_eq!(status.reason, Some(error.to_string()));
+        (status.restarts, error.to_string())
+    };
+    let fixed = RestartStrategy::FixedDelay {
+        attempts: 2,
+        delay_ms: 1,
+    };
+    let (restarts, error) = run(fixed);
+    assert_eq!(restarts, 2);
+    assert!(error.starts_with("given up after 2 restarts: `"), "{error}");
+    assert!(error.ends_with("no space left on device"), "{error}");
+    let (restarts, error) = run(RestartStrategy::None);
+    assert_eq!(restarts, 0);
+    assert!(error.starts_with('`'), "{error}");
 }
 
 #[test]

@@ -240,6 +240,7 @@ pub fn plan() -> Plan {
             epoch_interval_ms: 1_000,
             parallelism: None,
             batch_rows: 8_192,
+            restart: Default::default(),
             settings: BTreeMap::new(),
         },
     }
