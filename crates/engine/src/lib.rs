@@ -13,4 +13,5 @@ pub mod state;
 pub mod status;
 pub mod window;
 
-pub use runtime::{Job, JobConfig, JobHandle, StepJob};
+pub use checkpoint::StartFrom;
+pub use runtime::{Job, JobConfig, JobHandle, StartOptions, StepJob};

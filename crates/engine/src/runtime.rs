@@ -23,12 +23,13 @@ mod pauses;
 pub mod pool;
 pub mod progress;
 pub mod recovery;
+pub mod rewind;
 pub mod shard;
 pub mod step_job;
 pub mod tables;
 pub mod threads;
 mod way_back;
 
-pub use config::JobConfig;
+pub use config::{JobConfig, StartOptions};
 pub use job::{Job, JobHandle};
 pub use step_job::StepJob;

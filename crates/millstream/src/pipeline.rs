@@ -17,7 +17,7 @@ use millstream_core::source::Source;
 use millstream_core::storage::Storage;
 use millstream_core::{Error, Result};
 use millstream_engine::status::JobStatus;
-use millstream_engine::{Job, JobConfig, JobHandle};
+use millstream_engine::{Job, JobConfig, JobHandle, StartOptions};
 use millstream_sql::Script;
 
 use crate::connectors::{Given, ProgramConnectors, catalog};
@@ -173,7 +173,7 @@ impl Pipeline {
             batch_rows: plan.options.batch_rows,
             epoch_interval_ms: plan.options.epoch_interval_ms,
             memory_bytes_max: self.memory_bytes_max,
-            from_epoch: None,
+            start: StartOptions::default(),
             env,
             storage,
             connectors: Arc::new(ProgramConnectors { given, embedded }),

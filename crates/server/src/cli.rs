@@ -9,7 +9,9 @@ pub mod explain;
 mod failure;
 pub mod generate;
 mod pipeline_file;
+mod rewinding;
 pub mod run;
+pub mod savepoint;
 mod session;
 mod signals;
 pub mod sql;
@@ -70,6 +72,8 @@ pub enum Command {
     Explain(explain::ExplainArguments),
     /// Ask a question of the tables
     Sql(sql::SqlArguments),
+    /// Keep a checkpoint by name, to go back to or to upgrade from
+    Savepoint(savepoint::SavepointArguments),
     /// Make up events
     Generate(generate::GenerateArguments),
 }
@@ -83,6 +87,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Check(arguments) => check::run(&arguments, &common),
         Command::Explain(arguments) => explain::run(&arguments, &common),
         Command::Sql(arguments) => sql::run(&arguments, &common),
+        Command::Savepoint(arguments) => savepoint::run(&arguments, &common),
         Command::Generate(arguments) => generate::run(&arguments, &common),
     }
 }

@@ -7,12 +7,15 @@
 
 use std::time::Duration;
 
-use millstream_core::{Error, Result};
+use millstream_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use ureq::Agent;
 use ureq::http::Response;
 
 use crate::http::SqlRequest;
+
+/// What came of a request.
+type Answer = std::result::Result<Response<ureq::Body>, ureq::Error>;
 
 /// Longest wait that a server can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
@@ -98,21 +101,48 @@ impl Client {
             query: sql.to_owned(),
         };
         let answer = self.agent.post(&url).send_json(&question);
-        let mut response = answer.map_err(|error| no_answer(&url, &error))?;
-        match response.status().as_u16() {
-            200 => {}
-            // What is wrong with the question is all that matters.
-            400 => return Err(Error::invalid(detail(response))),
-            503 | 504 => return Err(Error::unavailable(detail(response))),
-            _ => return Err(refused(&url, response)),
-        }
-        let body = response
-            .body_mut()
-            .with_config()
-            .limit(u64::MAX)
-            .read_to_string();
-        body.map_err(|error| no_answer(&url, &error))
+        answered(&url, answer)
     }
+
+    /// What the server says at `url`.
+    pub fn get(&self, url: &str) -> Result<String> {
+        answered(url, self.agent.get(url).call())
+    }
+
+    /// Posts `value` as JSON. The answer.
+    pub fn post<T: serde::Serialize>(&self, url: &str, value: &T) -> Result<String> {
+        answered(url, self.agent.post(url).send_json(value))
+    }
+
+    /// Has the server remove what is at `url`.
+    pub fn delete(&self, url: &str) -> Result<()> {
+        answered(url, self.agent.delete(url).call()).map(drop)
+    }
+}
+
+/// The body of an answer that is good.
+fn answered(url: &str, answer: Answer) -> Result<String> {
+    let mut response = answer.map_err(|error| no_answer(url, &error))?;
+    match response.status().as_u16() {
+        200..=299 => {}
+        // What is wrong with the question is all that matters.
+        400 => return Err(Error::invalid(detail(response))),
+        404 if is_problem(&response) => return Err(Error::invalid(detail(response))),
+        409 => return Err(Error::new(ErrorKind::Conflict, detail(response))),
+        503 | 504 => return Err(Error::unavailable(detail(response))),
+        _ => return Err(refused(url, response)),
+    }
+    let body = response
+        .body_mut()
+        .with_config()
+        .limit(u64::MAX)
+        .read_to_string();
+    body.map_err(|error| no_answer(url, &error))
+}
+
+fn is_problem(response: &Response<ureq::Body>) -> bool {
+    let media_type = response.headers().get("content-type");
+    media_type.is_some_and(|value| value == "application/problem+json")
 }
 
 fn retry_after(response: &Response<ureq::Body>) -> Duration {

@@ -20,6 +20,7 @@ mod openapi;
 mod pipelines;
 mod problem;
 mod rows;
+mod savepoints;
 mod server;
 mod split;
 mod sql;
@@ -37,7 +38,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
@@ -57,6 +58,14 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/api/v1/pipelines", get(pipelines::list))
         .route("/api/v1/pipelines/{name}", get(pipelines::one))
         .route("/api/v1/pipelines/{name}/plan", get(pipelines::plan))
+        .route(
+            "/api/v1/pipelines/{name}/savepoints",
+            get(savepoints::list).post(savepoints::create),
+        )
+        .route(
+            "/api/v1/pipelines/{name}/savepoints/{savepoint}",
+            delete(savepoints::drop),
+        )
         .route("/api/v1/tables", get(tables::list))
         .route("/api/v1/tables/{table}/live", get(live::live))
         .route("/api/v1/topics", get(topics::list))

@@ -13,13 +13,13 @@ use millstream_connectors::Embedded;
 use millstream_connectors::hot_table::HotTables;
 use millstream_connectors::storage::DataDirectory;
 use millstream_connectors::topic::{TopicLog, TopicLogConfig};
-use millstream_core::Epoch;
 use millstream_core::connector::Connectors;
 use millstream_core::env::Env;
 use millstream_core::plan::Plan;
 use millstream_core::storage::Storage;
 use millstream_core::{Error, EventTime, Result};
-use millstream_engine::{Job, JobConfig, JobHandle};
+use millstream_engine::runtime::rewind::{self, Rewind};
+use millstream_engine::{Job, JobConfig, JobHandle, StartOptions};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::background::Background;
@@ -106,25 +106,34 @@ impl Instance {
         Ok(true)
     }
 
-    /// Starts the pipeline from where it was, or from an older epoch.
-    pub fn start(&self, plan: Plan, from_epoch: Option<Epoch>) -> Result<JobHandle> {
+    /// What starting the pipeline so would rewind.
+    pub fn preview(&self, plan: &Plan, start: StartOptions) -> Result<Option<Rewind>> {
+        rewind::preview(&self.job_config(Arc::new(plan.clone()), start))
+    }
+
+    /// Starts the pipeline from where it was, or from an older checkpoint.
+    pub fn start(&self, plan: Plan, start: StartOptions) -> Result<JobHandle> {
         let plan = Arc::new(plan);
+        let job = Job::start(self.job_config(plan.clone(), start))?;
+        let handle = job.clone();
+        self.jobs.add(&plan, Box::new(move || handle.status()));
+        Ok(job)
+    }
+
+    fn job_config(&self, plan: Arc<Plan>, start: StartOptions) -> JobConfig {
         let limits = &self.config.pipeline;
         let parallelism = plan.options.parallelism.or(limits.parallelism);
-        let job = Job::start(JobConfig {
+        JobConfig {
             parallelism: parallelism.unwrap_or_else(cores),
             batch_rows: plan.options.batch_rows,
             epoch_interval_ms: plan.options.epoch_interval_ms,
             memory_bytes_max: limits.memory_bytes_max,
-            from_epoch,
+            start,
             env: self.env.clone(),
             storage: self.storage.clone(),
             connectors: self.connectors.clone(),
-            plan: plan.clone(),
-        })?;
-        let handle = job.clone();
-        self.jobs.add(&plan, Box::new(move || handle.status()));
-        Ok(job)
+            plan,
+        }
     }
 
     /// Serves HTTP on `listener`, and tells other processes where.

@@ -16,6 +16,7 @@ pub mod logs;
 pub mod metrics;
 pub mod progress;
 pub mod query;
+pub mod savepoints;
 pub mod summary;
 
 pub use millstream::{env, usage};

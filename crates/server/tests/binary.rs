@@ -8,6 +8,7 @@ mod binary {
     pub mod generate;
     pub mod nexmark;
     pub mod refusals;
+    pub mod savepoint;
     pub mod serve;
     pub mod support;
 }

@@ -1,17 +1,23 @@
 //! The manifest of an epoch: all that recovery needs, in one file.
 //!
 //! Format, version 1: one line of text `millstream-manifest 1 crc32=<8 hex digits> length=<bytes>`,
-//! a newline, then that many bytes of JSON ([`Manifest`]). The checksum covers the JSON. A reader
-//! refuses a higher version, a wrong length and a wrong checksum.
+//! a newline, then that many bytes of JSON ([`Manifest`]): see [`Envelope`].
 
 use std::collections::BTreeMap;
 
 use millstream_core::sink::{EpochMark, Staged};
-use millstream_core::{Epoch, Error, Incarnation, NodeId, Offset, Result, SplitId, Watermark};
+use millstream_core::{Epoch, Incarnation, NodeId, Offset, Result, SplitId, Watermark};
 use serde::{Deserialize, Serialize};
+
+use super::envelope::Envelope;
 
 /// The highest version of the format that this code reads, and the one that it writes.
 pub const FORMAT: u32 = 1;
+
+const ENVELOPE: Envelope = Envelope {
+    kind: "manifest",
+    version: FORMAT,
+};
 
 /// What holds as of the end of an epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -143,13 +149,7 @@ pub struct SinkProgress {
 impl Manifest {
     /// The bytes of the file.
     pub fn encode(&self) -> Result<Vec<u8>> {
-        let json = serde_json::to_vec(self).map_err(|e| Error::bug(format!("manifest: {e}")))?;
-        let crc = crc32fast::hash(&json);
-        let header = format!(
-            "millstream-manifest {FORMAT} crc32={crc:08x} length={}\n",
-            json.len()
-        );
-        Ok([header.into_bytes(), json].concat())
+        ENVELOPE.seal(self)
     }
 
     /// The epoch with its incarnation.
@@ -175,6 +175,11 @@ impl Manifest {
         self.segments.is_empty() && self.sources.values().all(unread) && !self.finished
     }
 
+    /// Whether it says what `other` says, with nothing read or written since.
+    pub fn says_as_much_as(&self, other: &Self) -> bool {
+        self.mark() == other.mark() || (self.is_claim && *self == other.claim(self.mark()))
+    }
+
     /// The manifest with which a run begins as `mark`, once everything is committed.
     #[must_use]
     pub fn claim(&self, mark: EpochMark) -> Self {
@@ -194,42 +199,7 @@ impl Manifest {
 
     /// Reads a file; `path` is for messages.
     pub fn decode(path: &str, bytes: &[u8]) -> Result<Self> {
-        let damaged = |what: &str| Error::corrupt(format!("manifest `{path}` is damaged: {what}"));
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let end = end.ok_or_else(|| damaged("no header line"))?;
-        let header =
-            std::str::from_utf8(&bytes[..end]).map_err(|_| damaged("header is not text"))?;
-        let fields: Vec<&str> = header.split(' ').collect();
-        let ["millstream-manifest", version, crc, length] = fields[..] else {
-            return Err(damaged(&format!("header `{header}`")));
-        };
-        let version: u32 = version
-            .parse()
-            .map_err(|_| damaged("version is not a number"))?;
-        if version == 0 {
-            return Err(damaged("version 0"));
-        }
-        if version > FORMAT {
-            let message = format!(
-                "manifest `{path}` was written by a newer version: format {version}, \
-                 this one reads up to {FORMAT}"
-            );
-            return Err(Error::invalid(message));
-        }
-        let json = &bytes[end + 1..];
-        if length != format!("length={}", json.len()) {
-            return Err(damaged(&format!(
-                "{length} expected, found {} bytes",
-                json.len()
-            )));
-        }
-        let found = crc32fast::hash(json);
-        if crc != format!("crc32={found:08x}") {
-            return Err(damaged(&format!(
-                "checksum {crc} expected, found {found:08x}"
-            )));
-        }
-        serde_json::from_slice(json).map_err(|error| damaged(&error.to_string()))
+        ENVELOPE.open(path, bytes)
     }
 }
 

@@ -8,10 +8,23 @@ use millstream_core::storage::Storage;
 use millstream_core::{Epoch, Error, ErrorKind, Incarnation, NodeId, Result};
 
 use super::manifest::{Manifest, SegmentRef};
+use super::savepoint::Savepoints;
 use super::segment::{self, StateRows};
 
 /// Manifests that are kept. The newest decides; the others are for going back after damage.
 const KEPT: usize = 3;
+
+/// Which checkpoint a pipeline goes on from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum StartFrom {
+    /// The newest.
+    #[default]
+    Newest,
+    /// That of this epoch, in a new incarnation.
+    Epoch(Epoch),
+    /// The savepoint of this name, in a new incarnation if anything came after it.
+    Savepoint(String),
+}
 
 /// A manifest that is kept.
 struct Kept {
@@ -36,6 +49,7 @@ pub struct CheckpointStore {
     storage: Arc<dyn Storage>,
     env: Arc<dyn Env>,
     root: String,
+    savepoints: Savepoints,
     /// The manifests that are kept, oldest first.
     kept: Vec<Kept>,
     /// Path of the manifest that was loaded, or could not be.
@@ -48,6 +62,7 @@ impl CheckpointStore {
     /// The store of `pipeline`.
     pub fn new(storage: Arc<dyn Storage>, env: Arc<dyn Env>, pipeline: &str) -> Self {
         Self {
+            savepoints: Savepoints::new(storage.clone(), pipeline),
             storage,
             env,
             root: format!("pipelines/{pipeline}"),
@@ -64,29 +79,48 @@ impl CheckpointStore {
         )
     }
 
-    /// The newest manifest, or that of epoch `from`; `None` if the pipeline never ran. A damaged one
-    /// is never passed over in silence.
-    pub fn load(&mut self, from: Option<Epoch>) -> Result<Option<Manifest>> {
+    /// The manifest to start from; `None` if the pipeline never ran. A damaged one is never passed over
+    /// in silence.
+    pub fn load(&mut self, from: &StartFrom) -> Result<Option<Manifest>> {
         let paths = self.paths()?;
-        let wanted =
-            |path: &&String| from.is_none_or(|from| path.ends_with(&format!("-{:020}", from.0)));
-        let Some(newest) = paths.iter().rev().find(wanted) else {
-            return match from {
-                Some(from) => Err(self.no_such_epoch(from, &paths)),
-                None => Ok(None),
-            };
+        let (path, manifest) = match from {
+            StartFrom::Newest => match paths.last() {
+                Some(newest) => (newest.clone(), self.read_first(newest)?),
+                None => return Ok(None),
+            },
+            StartFrom::Epoch(epoch) => {
+                let of_epoch = format!("-{:020}", epoch.0);
+                let path = paths.iter().rev().find(|path| path.ends_with(&of_epoch));
+                let path = path.ok_or_else(|| self.no_such_epoch(*epoch, &paths))?;
+                (path.clone(), self.read_first(path)?)
+            }
+            StartFrom::Savepoint(name) => {
+                let manifest = self.savepoints.load(name)?.manifest;
+                if let Some(newest) = paths.last()
+                    && let Ok(newest) = self.read(newest)
+                    && newest.says_as_much_as(&manifest)
+                {
+                    return self.load(&StartFrom::Newest);
+                }
+                let path = self.manifest_path(manifest.incarnation, manifest.epoch);
+                self.loaded = Some(path.clone());
+                (path, manifest)
+            }
         };
-        self.loaded = Some(newest.clone());
-        let manifest = self.read(newest)?;
         self.kept.clear();
-        self.is_newest = paths.last() == Some(newest);
-        for path in paths.iter().filter(|path| *path <= newest) {
+        self.is_newest = paths.last() == Some(&path);
+        for path in paths.iter().filter(|kept| **kept <= path) {
             // An older one that is damaged is of no use to anybody.
             if let Ok(manifest) = self.read(path) {
                 self.kept.push(Kept::new(path.clone(), &manifest));
             }
         }
         Ok(Some(manifest))
+    }
+
+    fn read_first(&mut self, path: &str) -> Result<Manifest> {
+        self.loaded = Some(path.to_owned());
+        self.read(path)
     }
 
     /// Whether the manifest that was loaded is the newest that there is, damaged ones included.
@@ -247,16 +281,26 @@ impl CheckpointStore {
                 false => self.kept.push(kept),
             }
         }
-        for Kept { path, segments, .. } in garbage {
-            // CRASH: the manifest goes first: one that is there has all its segments.
-            self.storage.delete(&path)?;
-            for segment in segments {
-                if !self.is_kept(&segment) {
-                    self.storage.delete(&segment)?;
-                }
-            }
+        // CRASH: manifests go first: one that is there has all its segments.
+        for Kept { path, .. } in &garbage {
+            self.storage.delete(path)?;
         }
-        Ok(())
+        let segments = garbage.into_iter().flat_map(|kept| kept.segments);
+        let segments: BTreeSet<String> = segments.filter(|it| !self.is_kept(it)).collect();
+        self.remove_segments(segments)
+    }
+
+    /// Removes segments that no manifest refers to, unless a savepoint does.
+    fn remove_segments(&self, segments: BTreeSet<String>) -> Result<()> {
+        if segments.is_empty() {
+            return Ok(());
+        }
+        // INVARIANT: looked at after the manifests were removed (see `savepoint`).
+        let Some(named) = self.savepoints.segments()? else {
+            return Ok(());
+        };
+        let mut garbage = segments.difference(&named);
+        garbage.try_for_each(|segment| self.storage.delete(segment))
     }
 
     fn is_kept(&self, segment: &String) -> bool {
@@ -267,13 +311,16 @@ impl CheckpointStore {
     /// Called once `last` is claimed: nobody will decide an epoch up to it any more.
     pub fn remove_orphans(&self, last: Epoch) -> Result<()> {
         let folder = format!("{}/state/", self.root);
-        for file in self.storage.list(&folder)? {
+        let is_past = |file: &String| {
             let epoch = file[folder.len()..].split('-').next();
             let epoch = epoch.and_then(|epoch| epoch.parse().ok()).map(Epoch);
-            if !self.is_kept(&file) && epoch.is_none_or(|epoch| epoch <= last) {
-                self.storage.delete(&file)?;
-            }
-        }
-        Ok(())
+            epoch.is_none_or(|epoch| epoch <= last)
+        };
+        let files = self.storage.list(&folder)?.into_iter();
+        self.remove_segments(
+            files
+                .filter(|it| !self.is_kept(it) && is_past(it))
+                .collect(),
+        )
     }
 }

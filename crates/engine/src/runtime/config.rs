@@ -2,11 +2,19 @@
 
 use std::sync::Arc;
 
-use millstream_core::Epoch;
 use millstream_core::connector::Connectors;
 use millstream_core::env::Env;
 use millstream_core::plan::Plan;
 use millstream_core::storage::Storage;
+
+use crate::checkpoint::StartFrom;
+
+/// Where a job starts from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StartOptions {
+    /// The checkpoint.
+    pub from: StartFrom,
+}
 
 /// What a job needs.
 #[derive(Clone)]
@@ -21,8 +29,8 @@ pub struct JobConfig {
     pub epoch_interval_ms: u64,
     /// Most bytes of state and staged output in memory before reading stops.
     pub memory_bytes_max: usize,
-    /// Start from this epoch's manifest instead of the newest; begins a new incarnation.
-    pub from_epoch: Option<Epoch>,
+    /// Where to start from.
+    pub start: StartOptions,
     /// Clock and threads.
     pub env: Arc<dyn Env>,
     /// The data directory: manifests and state segments.

@@ -22,7 +22,7 @@ use super::shard::{EndedReader, Shard, ShardSplit};
 use super::tables::Tables;
 use super::way_back::{check_sinks, with_way_back};
 use crate::checkpoint::{
-    CheckpointStore, Manifest, SegmentRef, SourceCounters, SourceProgress, StateRows,
+    CheckpointStore, Manifest, SegmentRef, SourceCounters, SourceProgress, StartFrom, StateRows,
 };
 use crate::operator::late::LateTable;
 use crate::operator::progress::Moment;
@@ -133,17 +133,26 @@ impl<'a> Start<'a> {
     }
 
     fn with_way_back(&self, error: Error) -> Error {
+        if let StartFrom::Savepoint(_) = self.config.start.from {
+            return error;
+        }
         with_way_back(error, self.config, &self.store)
     }
 
     fn load(&mut self) -> Result<Event> {
         let (config, plan) = (self.config, &self.config.plan);
-        self.manifest = match self.store.load(config.from_epoch)? {
+        self.manifest = match self.store.load(&config.start.from)? {
             Some(manifest) => checked(manifest, config)?,
             None => first_manifest(config),
         };
-        if config.from_epoch.is_some() {
+        let is_rewound = match config.start.from {
+            StartFrom::Newest => false,
+            StartFrom::Epoch(_) => true,
+            StartFrom::Savepoint(_) => !self.store.is_newest(),
+        };
+        if is_rewound {
             let newest = self.store.newest_incarnation()?;
+            let newest = newest.max(self.manifest.incarnation);
             self.rewind = Some(Incarnation(newest.0 + 1));
             // Going back discards what is staged, so it must be possible.
             self.store.verify(&self.manifest)?;

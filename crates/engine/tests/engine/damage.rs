@@ -10,25 +10,25 @@ use millstream_core::source::{Decoder, Source};
 use millstream_core::storage::Storage;
 use millstream_core::{Epoch, Error, ErrorKind, Incarnation, Result, ShardIndex};
 use millstream_engine::checkpoint::Manifest;
-use millstream_engine::{JobConfig, StepJob};
+use millstream_engine::{JobConfig, StartFrom, StartOptions, StepJob};
 
 use crate::world::{Random, World, config, world};
 
 /// 60 records, 10 ms apart. A run begins with an epoch without rows, so the first is epoch 2. With 5 in
 /// an epoch, the first window of 100 ms is complete in epoch 4, the next ones in 6, 8 and so on.
-fn sixty() -> World {
+pub fn sixty() -> World {
     let records = (0..60).map(|i| format!("{},k", i * 10)).collect();
     world(&[("s".to_owned(), records)])
 }
 
-fn five_an_epoch(world: &World, storage: &MemoryStorage) -> JobConfig {
+pub fn five_an_epoch(world: &World, storage: &MemoryStorage) -> JobConfig {
     JobConfig {
         batch_rows: 5,
         ..config(world, storage, &mut Random(5))
     }
 }
 
-fn run_epochs(config: &JobConfig, epochs: u64) {
+pub fn run_epochs(config: &JobConfig, epochs: u64) {
     let mut job = StepJob::open(config.clone()).unwrap();
     for _ in 0..epochs {
         job.poll().unwrap();
@@ -38,7 +38,9 @@ fn run_epochs(config: &JobConfig, epochs: u64) {
 
 fn from_epoch(config: &JobConfig, epoch: u64) -> JobConfig {
     JobConfig {
-        from_epoch: Some(Epoch(epoch)),
+        start: StartOptions {
+            from: StartFrom::Epoch(Epoch(epoch)),
+        },
         ..config.clone()
     }
 }
@@ -48,7 +50,7 @@ fn refused(config: &JobConfig) -> Error {
     StepJob::open(config.clone()).map(drop).unwrap_err()
 }
 
-fn flip(storage: &MemoryStorage, path: &str) {
+pub fn flip(storage: &MemoryStorage, path: &str) {
     let mut bytes = storage.read(path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;

@@ -6,5 +6,6 @@ mod clock;
 mod damage;
 mod faults;
 mod random_crashes;
+mod savepoints;
 mod splits;
 mod world;

@@ -15,7 +15,7 @@ use millstream_core::plan::*;
 use millstream_core::sink::Sink;
 use millstream_core::source::{Decoded, Decoder, RawBatch, Rejected, Source};
 use millstream_core::{NodeId, Result, SinkId, SourceId, TimeDomain, types};
-use millstream_engine::JobConfig;
+use millstream_engine::{JobConfig, StartOptions};
 
 const WINDOW_MS: i64 = 100;
 const DELAY_MS: i64 = 30;
@@ -387,7 +387,7 @@ pub fn config(world: &World, storage: &MemoryStorage, random: &mut Random) -> Jo
         batch_rows: [1, 2, 7, 1024][usize::try_from(random.below(4)).unwrap()],
         epoch_interval_ms: 1 + random.below(30),
         memory_bytes_max: 1 << 30,
-        from_epoch: None,
+        start: StartOptions::default(),
         env: Arc::new(TestEnv::default()),
         storage: Arc::new(storage.clone()),
         connectors: Arc::new(world.clone()),

@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use clap::Args;
 use millstream_core::plan::Plan;
-use millstream_engine::JobHandle;
 use millstream_engine::status::JobStatus;
+use millstream_engine::{JobHandle, StartOptions};
 
 use super::session::{Session, bind};
 use super::{CommonArguments, Flags, Outcome, PipelineFile, configure, generate, say};
@@ -98,7 +98,7 @@ pub fn run(arguments: &DemoArguments, common: &CommonArguments) -> Outcome {
         .clone()
         .unwrap_or_else(|| PathBuf::from(DATA_DIR));
     let mut session = Session::open(&data_dir, config)?;
-    let job = session.start(plan, None)?;
+    let job = session.start(plan, StartOptions::default())?;
     let url = session.serve(listener)?;
     let before = acknowledged(&session.instance.topics, TOPIC)?;
     introduce(&url, &data_dir, (arguments, before > 0));

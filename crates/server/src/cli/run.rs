@@ -6,7 +6,9 @@ use clap::{Args, ValueEnum};
 use millstream_core::Epoch;
 use millstream_core::plan::Plan;
 use millstream_engine::status::{JobState, JobStatus};
+use millstream_engine::{StartFrom, StartOptions};
 
+use super::rewinding;
 use super::session::{Next, Session, bind};
 use super::{
     CommonArguments, Flags, Outcome, PipelineArguments, PipelineFile, configure, print, say,
@@ -45,9 +47,26 @@ pub struct RunArguments {
     /// Go on from this epoch's manifest instead of the newest, which is damaged
     #[arg(long, value_name = "N")]
     pub from_epoch: Option<u64>,
+    /// Go back to this savepoint
+    #[arg(long, value_name = "NAME", conflicts_with = "from_epoch")]
+    pub from_savepoint: Option<String>,
+    /// Go back although tables get rows twice
+    #[arg(long)]
+    pub yes: bool,
     /// At the end, print what it came to
     #[arg(long, value_name = "FORMAT")]
     pub summary: Option<SummaryFormat>,
+}
+
+impl RunArguments {
+    fn start(&self) -> StartOptions {
+        let from = match (&self.from_savepoint, self.from_epoch) {
+            (Some(name), _) => StartFrom::Savepoint(name.clone()),
+            (None, Some(epoch)) => StartFrom::Epoch(Epoch(epoch)),
+            (None, None) => StartFrom::Newest,
+        };
+        StartOptions { from }
+    }
 }
 
 /// How the summary is printed.
@@ -68,8 +87,7 @@ pub fn run(arguments: &RunArguments, common: &CommonArguments) -> Outcome {
     flags.extend(data_dir);
     let config = configure(common, flags)?;
     let plan = PipelineFile::read(&arguments.pipeline)?.plan()?;
-    let from_epoch = arguments.from_epoch.map(Epoch);
-    let (session, status) = run_plan(plan, from_epoch, &config)?;
+    let (session, status) = run_plan(plan, arguments, &config)?;
     let summary = Summary::new(&status, session.env.monotonic(), Usage::of_process());
     session.close();
     report(&summary, arguments.summary)
@@ -77,7 +95,7 @@ pub fn run(arguments: &RunArguments, common: &CommonArguments) -> Outcome {
 
 fn run_plan(
     plan: Plan,
-    from_epoch: Option<Epoch>,
+    arguments: &RunArguments,
     config: &Config,
 ) -> Outcome<(Session, JobStatus)> {
     let mut listener = config.listen.map(bind).transpose()?;
@@ -89,7 +107,15 @@ fn run_plan(
     if listener.is_none() && !session.instance.is_bounded(&plan)? {
         listener = Some(bind(DEFAULT_LISTEN)?);
     }
-    let job = session.start(plan, from_epoch)?;
+    let start = arguments.start();
+    if let Some(rewind) = session.instance.preview(&plan, start.clone())? {
+        say(&rewinding::notice(&rewind));
+        // What goes back to after damage has been told before.
+        if arguments.from_epoch.is_none() && !arguments.yes {
+            rewinding::check(&rewind)?;
+        }
+    }
+    let job = session.start(plan, start)?;
     if let Some(listener) = listener {
         let url = session.serve(listener)?;
         say(&format!("serving {url}"));

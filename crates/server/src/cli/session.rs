@@ -11,11 +11,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_core::Epoch;
 use millstream_core::env::Env;
 use millstream_core::plan::Plan;
-use millstream_engine::JobHandle;
 use millstream_engine::status::JobStatus;
+use millstream_engine::{JobHandle, StartOptions};
 use tokio::runtime::Runtime;
 
 use super::signals::Signals;
@@ -79,8 +78,8 @@ impl Session {
     }
 
     /// Starts the pipeline.
-    pub fn start(&self, plan: Plan, from_epoch: Option<Epoch>) -> Outcome<JobHandle> {
-        Ok(self.instance.start(plan, from_epoch)?)
+    pub fn start(&self, plan: Plan, start: StartOptions) -> Outcome<JobHandle> {
+        Ok(self.instance.start(plan, start)?)
     }
 
     /// Waits until the job has ended, the user wants to stop, or `look` says so; then the job has

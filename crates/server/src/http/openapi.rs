@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{collector, health, live, pipelines, sql, tables, topics};
+use super::{collector, health, live, pipelines, savepoints, sql, tables, topics};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,6 +17,9 @@ use super::{collector, health, live, pipelines, sql, tables, topics};
         pipelines::list,
         pipelines::one,
         pipelines::plan,
+        savepoints::list,
+        savepoints::create,
+        savepoints::drop,
         tables::list,
         live::live,
         topics::list,

@@ -65,7 +65,8 @@ pub async fn plan(
         .ok_or_else(|| unknown(&state, &name))
 }
 
-fn unknown(state: &AppState, name: &str) -> Problem {
+/// The problem that no such pipeline runs here.
+pub(super) fn unknown(state: &AppState, name: &str) -> Problem {
     let views = state.parts.jobs.all();
     let known: Vec<&str> = views
         .iter()

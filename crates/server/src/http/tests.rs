@@ -167,6 +167,11 @@ impl TestServer {
             .await
     }
 
+    async fn delete(&self, path: &str) -> Answer {
+        let request = Request::delete(path).body(Body::empty());
+        self.send(request.expect("it is well formed")).await
+    }
+
     async fn ask(&self, query: &str) -> Answer {
         let body = serde_json::json!({ "query": query }).to_string();
         self.post("/api/v1/sql", "application/json", body).await

@@ -21,6 +21,7 @@ fn help_and_version_are_told() {
         "check",
         "explain",
         "sql",
+        "savepoint",
         "generate",
         "Examples:",
     ] {

@@ -176,3 +176,10 @@ pub fn write(folder: &Path, name: &str, text: &str) {
     std::fs::create_dir_all(path.parent().expect("it is in a folder")).expect("it can be made");
     std::fs::write(path, text).expect("it can be written");
 }
+
+/// Asks until `condition` holds: it takes a while to answer.
+#[track_caller]
+pub fn until(mut condition: impl FnMut() -> bool) {
+    let holds = (0..20_000).any(|_| condition());
+    assert!(holds, "it never came to that");
+}

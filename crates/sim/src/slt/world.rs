@@ -25,7 +25,7 @@ use millstream_core::plan::Plan;
 use millstream_core::source::{Read, ReadLimit, SplitReader};
 use millstream_core::storage::Storage;
 use millstream_engine::status::{JobStatus, SourceStatus};
-use millstream_engine::{JobConfig, StepJob};
+use millstream_engine::{JobConfig, StartOptions, StepJob};
 
 use super::answer;
 use super::connectors::{EndOfInput, Files, SimConnectors};
@@ -255,7 +255,7 @@ impl World {
             plan: self.plan.clone(),
             parallelism: self.setup.parallelism,
             batch_rows: self.setup.batch_rows,
-            from_epoch: None,
+            start: StartOptions::default(),
             epoch_interval_ms: self.plan.options.epoch_interval_ms,
             memory_bytes_max: 256 << 20,
             env,

@@ -1,3 +1,4 @@
+use millstream_engine::checkpoint::Manifest;
 use millstream_engine::status::JobState;
 use serde_json::json;
 
@@ -332,4 +333,52 @@ async fn a_handler_that_panics_is_a_problem() {
         .await
         .check_problem(500, "defect");
     assert_eq!(server.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn savepoints_of_a_running_pipeline_are_made_listed_and_dropped() {
+    let server = with_pipeline(JobState::Running, None);
+    let path = "/api/v1/pipelines/web_clicks/savepoints";
+    let make = |name: &'static str| {
+        let body = json!({ "name": name }).to_string();
+        server.post(path, "application/json", body)
+    };
+    make("a").await.check_problem(400, "has no epoch yet");
+    let manifest = Manifest {
+        pipeline: "web_clicks".into(),
+        fingerprint: "00ff".into(),
+        incarnation: Incarnation(0),
+        epoch: Epoch(7),
+        is_claim: false,
+        parallelism: 1,
+        finished: false,
+        processing_ms: None,
+        sources: Default::default(),
+        nodes: vec![],
+        segments: vec![],
+        sinks: Default::default(),
+    };
+    let file = "pipelines/web_clicks/manifests/0000000000-00000000000000000007";
+    let bytes = manifest.encode().expect("it can be written");
+    server.storage.put(file, &bytes).expect("there is space");
+    let made = make("a").await;
+    assert_eq!(made.status, 201);
+    let made: serde_json::Value = serde_json::from_str(&made.body).expect("it is JSON");
+    assert_eq!((&made["epoch"], &made["plan"]), (&7.into(), &"00ff".into()));
+    make("a").await.check_problem(409, "is there already");
+    make("/")
+        .await
+        .check_problem(400, "expected 1 to 100 letters");
+    let list = server.get(path).await;
+    let list: serde_json::Value = serde_json::from_str(&list.body).expect("it is JSON");
+    assert_eq!(list, json!([made]));
+    let other = "/api/v1/pipelines/other/savepoints";
+    server
+        .get(other)
+        .await
+        .check_problem(404, "unknown pipeline `other`");
+    let unknown = server.delete(&format!("{path}/b")).await;
+    unknown.check_problem(404, "no savepoint `b`; there are: `a`");
+    assert_eq!(server.delete(&format!("{path}/a")).await.status, 204);
+    assert_eq!(server.get(path).await.body, "[]");
 }
