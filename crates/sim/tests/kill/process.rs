@@ -11,6 +11,17 @@ use serde_json::Value;
 /// Longest wait for a start, recovery included.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// Longest time from SIGTERM to the end.
+const END_WITHIN: Duration = Duration::from_secs(20);
+
+/// Where a server keeps things.
+pub struct Folders {
+    /// The data directory.
+    pub data: PathBuf,
+    /// What it says.
+    pub logs: PathBuf,
+}
+
 /// Time since a moment.
 pub struct Timer(Instant);
 
@@ -39,19 +50,25 @@ pub fn pause() {
 /// A `millstream run`, killed and started again on the same data directory and port.
 pub struct Server {
     binary: PathBuf,
-    folder: PathBuf,
+    pipeline: PathBuf,
+    arguments: Vec<String>,
+    data: PathBuf,
+    logs: PathBuf,
     port: u16,
     child: Option<Child>,
     starts: u32,
 }
 
 impl Server {
-    /// Nothing is started yet. Data and logs go to `folder`.
-    pub fn new(binary: PathBuf, folder: &Path) -> Self {
+    /// Of a pipeline file, with more arguments. Nothing is started yet.
+    pub fn new(binary: &Path, pipeline: PathBuf, arguments: Vec<String>, folders: Folders) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         Self {
-            binary,
-            folder: folder.to_owned(),
+            binary: binary.to_owned(),
+            pipeline,
+            arguments,
+            data: folders.data,
+            logs: folders.logs,
             port: free.local_addr().expect("it is bound").port(),
             child: None,
             starts: 0,
@@ -60,50 +77,131 @@ impl Server {
 
     /// Starts it, without waiting for anything.
     pub fn start(&mut self) {
+        // The logs before the last are of no use any more.
+        let _ = std::fs::remove_file(self.log());
         self.starts += 1;
-        let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines/web_clicks.sql");
         let log = File::create(self.log()).expect("a log file");
-        let child = Command::new(&self.binary)
+        let out = File::create(self.logs.join("out")).expect("a file for the summary");
+        let listen = format!("127.0.0.1:{}", self.port);
+        let child = self.command(&listen).stdout(out).stderr(log).spawn();
+        self.child = Some(child.expect("the binary starts"));
+    }
+
+    fn command(&self, listen: &str) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
             .arg("run")
-            .arg(pipeline)
+            .arg(&self.pipeline)
+            .args(&self.arguments)
             .arg("--data-dir")
-            .arg(self.folder.join("data"))
-            .args(["--listen", &format!("127.0.0.1:{}", self.port)])
+            .arg(&self.data)
+            .args(["--listen", listen, "--summary", "json"])
             // Shorter than the default, so that kills hit commits more often.
             .args(["--set", "execution.checkpointing.interval=200ms"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn();
-        self.child = Some(child.expect("the binary starts"));
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("it was started")
     }
 
     /// SIGKILL: it has no chance to do anything.
     pub fn kill(&mut self) {
-        let mut child = self.child.take().expect("it was started");
-        if let Some(status) = child.try_wait().expect("its state") {
+        if let Some(status) = self.child().try_wait().expect("its state") {
             panic!("it has ended by itself: {status}\n{}", self.log_text());
         }
-        child.kill().expect("it is killed");
+        self.end();
+    }
+
+    /// SIGKILL, if it has not ended by itself.
+    pub fn end(&mut self) {
+        let mut child = self.child.take().expect("it was started");
+        let _ended = child.kill();
         child.wait().expect("it is gone");
+    }
+
+    /// Sends a signal: `STOP`, `CONT`, `TERM`.
+    pub fn signal(&mut self, name: &str) {
+        let pid = self.child().id().to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status();
+        assert!(sent.expect("kill is there").success(), "SIG{name} to {pid}");
+    }
+
+    /// SIGTERM: it ends in time, with code 0. Its summary, if it was ready; before, the signal may
+    /// have come before anybody listened for it.
+    pub fn terminate(&mut self) -> Option<Value> {
+        let was_ready = self.client().get("/readyz").is_some();
+        self.signal("TERM");
+        let timer = Timer::start();
+        let status = loop {
+            if let Some(status) = self.child().try_wait().expect("its state") {
+                break status;
+            }
+            let log = self.log_text();
+            assert!(
+                timer.elapsed() < END_WITHIN,
+                "SIGTERM did not end it\n{log}"
+            );
+            pause();
+        };
+        self.child = None;
+        if !was_ready && status.code().is_none() {
+            return None;
+        }
+        assert_eq!(status.code(), Some(0), "{status}\n{}", self.log_text());
+        let text = std::fs::read_to_string(self.logs.join("out")).expect("what it printed");
+        Some(serde_json::from_str(&text).unwrap_or_else(|_| panic!("a summary, found `{text}`")))
+    }
+
+    /// Another process on the same data directory is refused, and told by whom.
+    pub fn check_second_is_refused(&mut self) {
+        let pid = self.child().id();
+        let second = self.command("127.0.0.1:0").output().expect("it starts");
+        let said = String::from_utf8_lossy(&second.stderr).into_owned();
+        let expected = format!("is in use by process {pid}");
+        assert!(
+            second.status.code() == Some(2) && said.contains(&expected),
+            "a second process: {}, expected code 2 and `{expected}`: {said}",
+            second.status
+        );
+    }
+
+    /// The rows of a SELECT, asked of the data directory of a process that has ended.
+    pub fn sql_offline(&self, query: &str) -> Vec<Value> {
+        let output = Command::new(&self.binary)
+            .args(["sql", query, "--format", "json", "--data-dir"])
+            .arg(&self.data)
+            .env("MILLSTREAM_QUERY_ROWS_MAX", "100000000")
+            .output()
+            .expect("the binary starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{query}: {said}");
+        serde_json::from_slice(&output.stdout).expect("an array of rows")
     }
 
     /// Waits until it says that it is ready.
     pub fn wait_until_ready(&mut self) {
+        if let Some(log) = self.wait_until_ready_or_ended() {
+            panic!("it has ended by itself\n{log}");
+        }
+    }
+
+    /// The same; if it has ended, its log.
+    pub fn wait_until_ready_or_ended(&mut self) -> Option<String> {
         let timer = Timer::start();
         let client = self.client();
         while client.get("/readyz").is_none() {
-            let child = self.child.as_mut().expect("it was started");
-            let ended = child.try_wait().expect("its state");
-            if ended.is_some() || timer.elapsed() > READY_WITHIN {
-                panic!(
-                    "not ready after {:?}: {ended:?}\n{}",
-                    timer.elapsed(),
-                    self.log_text()
-                );
+            if self.child().try_wait().expect("its state").is_some() {
+                return Some(self.log_text());
             }
+            let (waited, log) = (timer.elapsed(), self.log_text());
+            assert!(waited < READY_WITHIN, "not ready after {waited:?}\n{log}");
             pause();
         }
+        None
     }
 
     /// A client of it; works across restarts.
@@ -121,7 +219,7 @@ impl Server {
     }
 
     fn log(&self) -> PathBuf {
-        self.folder.join(format!("{}.log", self.starts))
+        self.logs.join(format!("{}.log", self.starts))
     }
 
     fn log_text(&self) -> String {
