@@ -1,8 +1,12 @@
 //! Keys of sessions: from encoded bytes to a number, which another key gets once nothing hangs on it.
 //!
-//! PERF: short keys lie in the entry itself, so a look-up follows one pointer and allocates nothing.
+//! PERF: short keys lie in the entry itself, so a look-up follows one pointer and allocates nothing. The
+//! index holds half of each hash, so it grows without a look at the keys. Many keys are looked up in
+//! steps ([`KeyTable::intern_all`]): each step is short, so the processor waits for the memory of many at
+//! once.
 
 use std::collections::BTreeMap;
+use std::hint::black_box;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Found;
@@ -15,12 +19,32 @@ pub use crate::state::row_codec::owner_of;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct KeyTable {
-    index: HashTable<u32>,
+    index: HashTable<Slot>,
     entries: Vec<Entry>,
     free: Vec<u32>,
     /// Keys on which stragglers wait, and how many.
     waiting: BTreeMap<u32, u32>,
     boxed_bytes: usize,
+}
+
+/// A place in the index.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    /// The lower half of the key's hash; who owns the key follows from the upper one.
+    tag: u32,
+    /// Its number.
+    at: u32,
+}
+
+impl Slot {
+    fn tag_of(hash: u64) -> u32 {
+        u32::try_from(hash & u64::from(u32::MAX)).expect("masked to 32 bits")
+    }
+
+    /// What the index goes by, spread over all bits: it looks at the lowest and at the highest.
+    fn place(tag: u32) -> u64 {
+        u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
 }
 
 /// What hangs on a key: the first of each chain, or none.
@@ -82,13 +106,14 @@ impl KeyTable {
     /// The number of `key`, a new one if it has none. `hash` is [`hash_of`] it.
     pub fn intern(&mut self, hash: u64, key: &[u8]) -> u32 {
         let entries = &mut self.entries;
+        let tag = Slot::tag_of(hash);
         let found = self.index.entry(
-            hash,
-            |at| entries[*at as usize].key.as_slice() == key,
-            |at| xxh3_64(entries[*at as usize].key.as_slice()),
+            Slot::place(tag),
+            |slot| slot.tag == tag && entries[slot.at as usize].key.as_slice() == key,
+            |slot| Slot::place(slot.tag),
         );
         let vacant = match found {
-            Found::Occupied(found) => return *found.get(),
+            Found::Occupied(found) => return found.get().at,
             Found::Vacant(vacant) => vacant,
         };
         let entry = Entry {
@@ -106,8 +131,32 @@ impl KeyTable {
                 index(entries.len() - 1)
             }
         };
-        vacant.insert(at);
+        vacant.insert(Slot { tag, at });
         at
+    }
+
+    /// The numbers of many keys, each given with its hash, instead of what `numbers` held.
+    pub fn intern_all<'a>(
+        &mut self,
+        keys: impl Iterator<Item = (u64, &'a [u8])> + Clone,
+        numbers: &mut Vec<u32>,
+    ) {
+        numbers.clear();
+        let (index, entries) = (&self.index, &self.entries);
+        numbers.extend(keys.clone().map(|(hash, _)| {
+            let tag = Slot::tag_of(hash);
+            let found = index.find(Slot::place(tag), |slot| slot.tag == tag);
+            found.map_or(NONE, |slot| slot.at)
+        }));
+        let found = numbers.iter().filter_map(|at| entries.get(*at as usize));
+        black_box(found.fold(0, |all, entry| all ^ entry.heads.sessions));
+        for (at, (hash, key)) in numbers.iter_mut().zip(keys) {
+            let entry = self.entries.get(*at as usize);
+            // Another key may have the same half of a hash.
+            if entry.is_none_or(|entry| entry.key.as_slice() != key) {
+                *at = self.intern(hash, key);
+            }
+        }
     }
 
     /// The encoded key.
@@ -157,8 +206,8 @@ impl KeyTable {
         if heads.sessions != NONE || heads.lanes != NONE || self.waiting.contains_key(&key) {
             return;
         }
-        let hash = xxh3_64(entry.key.as_slice());
-        if let Ok(found) = self.index.find_entry(hash, |at| *at == key) {
+        let place = Slot::place(Slot::tag_of(xxh3_64(entry.key.as_slice())));
+        if let Ok(found) = self.index.find_entry(place, |slot| slot.at == key) {
             found.remove();
             self.boxed_bytes -= entry.key.boxed_bytes();
             self.entries[key as usize].key = KeyBytes::new(&[]);
@@ -212,6 +261,24 @@ mod tests {
         assert_eq!(intern(&mut keys, b"a"), a);
         assert_eq!(keys.heads(b).sessions, NONE);
         assert_eq!(intern(&mut keys, &long), 2);
+    }
+
+    #[test]
+    fn keys_of_one_tag_have_numbers_of_their_own() {
+        let mut keys = KeyTable::default();
+        let (hash, other) = (7, 7 | 1 << 40);
+        let all = [
+            (hash, &b"a"[..]),
+            (other, b"b"),
+            (hash, b"a"),
+            (other, b"b"),
+            (9, b"c"),
+        ];
+        let mut numbers = vec![5];
+        for _ in 0..2 {
+            keys.intern_all(all.into_iter(), &mut numbers);
+            assert_eq!(numbers, [0, 1, 0, 1, 2]);
+        }
     }
 
     #[test]

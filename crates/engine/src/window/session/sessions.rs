@@ -5,12 +5,13 @@
 //! [`session`](super)) wait apart, by their moment and key.
 
 use std::collections::BTreeMap;
+use std::hint::black_box;
 
 use millstream_core::Watermark;
 
 use super::groups::Groups;
 use super::keys::KeyTable;
-use super::wheel::Wheel;
+use super::wheel::{NO_BUCKET, Wheel};
 use super::{NONE, Span, index};
 use crate::state::dirty::DirtySet;
 
@@ -23,10 +24,12 @@ pub struct Sessions {
     free: Vec<u32>,
     wheel: Wheel,
     waiting: BTreeMap<(Watermark, u32), Vec<u32>>,
+    /// The moment of each straggler that waits.
+    moments: BTreeMap<u32, Watermark>,
     changed: DirtySet,
 }
 
-/// A session, or a straggler that waits.
+/// A session, or a straggler that waits. PERF: half a cache line.
 #[derive(Debug, Clone, Copy)]
 pub struct Session {
     /// From its first row to the gap after its last.
@@ -36,17 +39,14 @@ pub struct Session {
     /// What [`Groups`] knows it by.
     pub content: u32,
     next: u32,
-    /// The bucket of the wheel that it is in; the moment of a straggler.
-    due: i64,
-    is_waiting: bool,
+    /// The bucket of the wheel that it is in, or [`WAITING`], or [`FIRED`].
+    due: u32,
 }
 
-impl Session {
-    /// Of a straggler that waits: its moment, which is a watermark.
-    pub fn moment(&self) -> Option<Watermark> {
-        self.is_waiting.then_some(Watermark(self.due))
-    }
-}
+/// It is a straggler that waits.
+const WAITING: u32 = NO_BUCKET;
+/// It is on its way out.
+const FIRED: u32 = NO_BUCKET - 1;
 
 /// Where a span belongs in the chain of its key.
 enum Spot {
@@ -65,6 +65,7 @@ impl Sessions {
             free: vec![],
             wheel: Wheel::new(gap_ms),
             waiting: BTreeMap::new(),
+            moments: BTreeMap::new(),
             changed: DirtySet::default(),
         }
     }
@@ -72,6 +73,20 @@ impl Sessions {
     /// A session.
     pub fn get(&self, at: u32) -> &Session {
         &self.slots[at as usize]
+    }
+
+    /// Of a straggler that waits: its moment.
+    pub fn moment(&self, at: u32) -> Option<Watermark> {
+        let is_waiting = self.get(at).due == WAITING;
+        is_waiting.then(|| self.moments[&at])
+    }
+
+    /// PERF: asks for the memory of the first sessions of many keys at once, which then is at hand.
+    pub fn look_ahead(&self, keys: &KeyTable, of: &[u32]) {
+        let sessions = of
+            .iter()
+            .filter_map(|key| self.slots.get(keys.heads(*key).sessions as usize));
+        black_box(sessions.fold(0, |all, session| all ^ session.next));
     }
 
     fn touches(&self, a: Span, b: Span) -> bool {
@@ -128,8 +143,8 @@ impl Sessions {
         });
         let at = known.unwrap_or_else(|| {
             let at = self.make((key, span), groups.make());
-            self.slots[at as usize].is_waiting = true;
-            self.slots[at as usize].due = moment.0;
+            self.slots[at as usize].due = WAITING;
+            self.moments.insert(at, moment);
             waiting.push(at);
             keys.wait(key, 1);
             at
@@ -190,8 +205,7 @@ impl Sessions {
             key,
             content,
             next: NONE,
-            due: 0,
-            is_waiting: false,
+            due: FIRED,
         };
         match self.slots.get_mut(at as usize) {
             Some(free) => *free = session,
@@ -202,15 +216,22 @@ impl Sessions {
     }
 
     fn free(&mut self, at: u32) {
+        self.stop_waiting(at);
         self.slots[at as usize].key = NONE;
         self.free.push(at);
     }
 
+    fn stop_waiting(&mut self, at: u32) {
+        if self.slots[at as usize].due == WAITING {
+            self.slots[at as usize].due = FIRED;
+            self.moments.remove(&at);
+        }
+    }
+
     /// Puts a session into the chain of its key, after `previous`, and on the wheel.
     fn link(&mut self, keys: &mut KeyTable, previous: u32, at: u32) {
-        let session = &mut self.slots[at as usize];
-        session.is_waiting = false;
-        let Session { key, span, .. } = *session;
+        self.stop_waiting(at);
+        let Session { key, span, .. } = self.slots[at as usize];
         let next = match previous {
             NONE => &mut keys.heads_mut(key).sessions,
             previous => &mut self.slots[previous as usize].next,
@@ -314,14 +335,13 @@ impl Sessions {
         let mut fired = vec![];
         for (bucket, sessions) in self.wheel.take(watermark) {
             for at in sessions {
-                let Session { span, due, .. } = self.slots[at as usize];
-                let session = &self.slots[at as usize];
-                if session.key == NONE || session.is_waiting || due != bucket {
+                let Session { span, due, key, .. } = self.slots[at as usize];
+                if key == NONE || due != bucket {
                     continue;
                 }
                 if span.is_passed(watermark) {
                     // No bucket has this number, so a second entry for it is passed over.
-                    self.slots[at as usize].due = i64::MIN;
+                    self.slots[at as usize].due = FIRED;
                     fired.push(at);
                 } else {
                     self.slots[at as usize].due = self.wheel.push(span.end, at);
@@ -436,6 +456,7 @@ impl Sessions {
         self.free.clear();
         self.wheel.clear();
         self.waiting.clear();
+        self.moments.clear();
         self.changed = DirtySet::default();
     }
 
@@ -466,7 +487,7 @@ impl Sessions {
 
     /// Memory in bytes.
     pub fn size(&self) -> usize {
-        let indices = self.free.capacity() + 8 * self.waiting.len();
+        let indices = self.free.capacity() + 8 * self.waiting.len() + 4 * self.moments.len();
         self.slots.capacity() * size_of::<Session>()
             + indices * size_of::<u32>()
             + self.changed.size()

@@ -67,6 +67,9 @@ pub struct Results {
     pub columns: Vec<ArrayRef>,
 }
 
+/// How many keys are looked up before the first is needed. PERF: what hangs on so many fits into the cache
+/// of a core.
+const LOOK_AHEAD: usize = 1_024;
 /// Most rows of a batch of state.
 const STATE_ROWS: usize = 65_536;
 
@@ -104,37 +107,31 @@ impl SessionStore {
         let split = rows.split.map(|(name, at)| (self.split(name), at));
         let mut kept: Vec<u32> = Vec::with_capacity(count);
         let mut groups = vec![Vec::with_capacity(count); self.shape.sets()];
-        // PERF: look-ups one after the other, so that the processor waits for several at once.
-        let chosen = rows.chosen.iter().map(|row| *row as usize);
-        let intern = |row: usize| self.keys.intern(hashes[row], encoded.get(row));
-        let keys: Vec<u32> = chosen.clone().map(intern).collect();
-        for (row, key) in chosen.zip(keys.iter().copied()) {
-            let time = rows.times[row];
-            let span = Span {
-                start: time,
-                end: time.saturating_add(self.shape.gap_ms()),
-            };
-            let watermark = split.map(|(split, watermark)| (split, watermark(row)));
-            if let Some((split, watermark)) = watermark {
-                let of = LaneKey { key, split };
-                if !self.lanes.accept(&mut self.keys, of, (span, watermark)) {
-                    on_late(row, span, watermark);
+        let mut keys = vec![];
+        for chosen in rows.chosen.chunks(LOOK_AHEAD) {
+            let chosen = chosen.iter().map(|row| *row as usize);
+            let before = kept.len();
+            let of_rows = chosen.clone().map(|row| (hashes[row], encoded.get(row)));
+            self.look_up(of_rows, &mut keys);
+            self.lanes.look_ahead(&self.keys, &keys);
+            for (row, key) in chosen.zip(&keys) {
+                let (time, key) = (rows.times[row], *key);
+                let split = split.map(|(split, watermark)| (split, watermark(row)));
+                let Some(content) = self.content(key, time, split) else {
+                    let (_, watermark) = split.expect("only rows of a split are late");
+                    on_late(row, self.span(time), watermark);
                     continue;
+                };
+                for (set, groups) in groups.iter_mut().enumerate() {
+                    let key = group_keys.get(set).map_or(&[][..], |keys| keys.get(row));
+                    groups.push(self.groups.group(content, (set, key)));
                 }
+                kept.push(index(row));
             }
-            let moment = watermark.map(|(_, watermark)| watermark);
-            // A row ahead of the watermark finds nothing that is passed.
-            let moment = moment.filter(|moment| time <= moment.0.saturating_add(1));
-            let content = self.place(key, span, moment);
-            for (set, groups) in groups.iter_mut().enumerate() {
-                let key = group_keys.get(set).map_or(&[][..], |keys| keys.get(row));
-                groups.push(self.groups.group(content, (set, key)));
+            if kept.len() - before < keys.len() {
+                // Nothing may hang on the keys of late rows.
+                keys.iter().for_each(|key| self.keys.release(*key));
             }
-            kept.push(index(row));
-        }
-        if kept.len() < count {
-            // Nothing may hang on the keys of late rows.
-            keys.iter().for_each(|key| self.keys.release(*key));
         }
         let rows = (kept.len() < rows.times.len()).then_some(kept.as_slice());
         let inputs: Vec<Input<'_>> = inputs
@@ -145,6 +142,39 @@ impl SessionStore {
             self.groups.update(&inputs, groups)?;
         }
         Ok(())
+    }
+
+    /// The numbers of keys, each given with its hash, and their sessions brought close.
+    fn look_up<'a>(
+        &mut self,
+        keys: impl Iterator<Item = (u64, &'a [u8])> + Clone,
+        numbers: &mut Vec<u32>,
+    ) {
+        self.keys.intern_all(keys, numbers);
+        self.sessions.look_ahead(&self.keys, numbers);
+    }
+
+    fn span(&self, time: i64) -> Span {
+        Span {
+            start: time,
+            end: time.saturating_add(self.shape.gap_ms()),
+        }
+    }
+
+    /// What the session of a row holds; none if the row is late. `split` is its split, and the split's
+    /// watermark before it.
+    fn content(&mut self, key: u32, time: i64, split: Option<(u32, Watermark)>) -> Option<u32> {
+        let span = self.span(time);
+        if let Some((split, watermark)) = split {
+            let of = LaneKey { key, split };
+            if !self.lanes.accept(&mut self.keys, of, (span, watermark)) {
+                return None;
+            }
+        }
+        let moment = split.map(|(_, watermark)| watermark);
+        // A row ahead of the watermark finds nothing that is passed.
+        let moment = moment.filter(|moment| time <= moment.0.saturating_add(1));
+        Some(self.place(key, span, moment))
     }
 
     /// The encoded columns of GROUP BY by grouping set; none where they are those of the session.
@@ -185,21 +215,27 @@ impl SessionStore {
         let moments = rows.column(3).as_primitive::<Int64Type>();
         let sets = rows.column(4).as_primitive::<UInt32Type>().values();
         let mut groups = Vec::with_capacity(count);
-        for (row, span) in spans.into_iter().enumerate() {
-            let key = encoded.get(row);
-            let key = self.keys.intern(hash_of(key), key);
-            let moment = moments.is_valid(row).then(|| Watermark(moments.value(row)));
-            let content = match restore {
-                false => self.place(key, span, moment),
-                true => {
-                    let of = (key, span, moment);
-                    let session = self.sessions.replace(&mut self.keys, of, &mut self.groups);
-                    self.sessions.get(session).content
-                }
-            };
-            let set = sets[row] as usize;
-            let key = group_keys.get(set).map_or(&[][..], |keys| keys.get(row));
-            groups.push(self.groups.group(content, (set, key)));
+        let mut numbers = vec![];
+        for (chunk, spans) in spans.chunks(LOOK_AHEAD).enumerate() {
+            let first = chunk * LOOK_AHEAD;
+            let of_rows = (first..first + spans.len()).map(|row| encoded.get(row));
+            let hashes: Vec<u64> = of_rows.clone().map(hash_of).collect();
+            self.look_up(hashes.into_iter().zip(of_rows), &mut numbers);
+            for (at, (key, span)) in numbers.iter().zip(spans).enumerate() {
+                let row = first + at;
+                let moment = moments.is_valid(row).then(|| Watermark(moments.value(row)));
+                let of = (*key, *span, moment);
+                let content = match restore {
+                    false => self.place(*key, *span, moment),
+                    true => {
+                        let session = self.sessions.replace(&mut self.keys, of, &mut self.groups);
+                        self.sessions.get(session).content
+                    }
+                };
+                let set = sets[row] as usize;
+                let key = group_keys.get(set).map_or(&[][..], |keys| keys.get(row));
+                groups.push(self.groups.group(content, (set, key)));
+            }
         }
         self.groups
             .absorb(shape.states_of(rows), &groups, restore)?;
@@ -285,7 +321,7 @@ impl SessionStore {
 
     /// Rows of state for these sessions and stragglers.
     fn states(&mut self, sessions: &[u32]) -> Result<Vec<(Part, RecordBatch)>> {
-        let is_session = |at: &u32| self.sessions.get(*at).moment().is_none();
+        let is_session = |at: &u32| self.sessions.moment(*at).is_none();
         let (settled, waiting): (Vec<u32>, Vec<u32>) =
             sessions.iter().copied().partition(is_session);
         let mut batches = vec![];
@@ -302,12 +338,13 @@ impl SessionStore {
         let starts = Int64Array::from_iter_values(sessions.clone().map(|s| s.span.start));
         let ends = Int64Array::from_iter_values(sessions.clone().map(|s| s.span.end));
         let ends: ArrayRef = Arc::new(ends);
-        let is_waiting = sessions.clone().any(|s| s.moment().is_some());
+        let moment = |member: &Member| self.sessions.moment(member.session);
+        let is_waiting = members.iter().any(|member| moment(member).is_some());
         let (needed_until, moments): (ArrayRef, Int64Array) = match is_waiting {
             // PERF: a column less to make. Sessions and stragglers are not in one batch.
             false => (ends.clone(), Int64Array::new_null(members.len())),
             true => {
-                let moments = sessions.map(|s| s.moment().map(|moment| moment.0));
+                let moments = members.iter().map(|m| moment(m).map(|moment| moment.0));
                 // Passed by the first watermark after it: then it has settled.
                 let until = moments.clone().flatten();
                 let until = Int64Array::from_iter_values(until.map(|ms| ms.saturating_add(2)));

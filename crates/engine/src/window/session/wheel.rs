@@ -14,6 +14,15 @@ pub struct Wheel {
     buckets: BTreeMap<i64, Vec<u32>>,
 }
 
+/// No bucket: larger than every short number.
+pub const NO_BUCKET: u32 = u32::MAX;
+
+/// The number of a bucket as intervals remember it: two of one number are 2^31 buckets apart, and for an
+/// interval that is in both the worst is that it is looked at twice.
+fn short(bucket: i64) -> u32 {
+    u32::try_from(bucket & i64::from(u32::MAX >> 1)).expect("masked to 31 bits")
+}
+
 /// Buckets that a session is spread over while it waits for its gap to pass.
 const BUCKETS_PER_GAP: i64 = 64;
 
@@ -26,15 +35,15 @@ impl Wheel {
         }
     }
 
-    /// Looks at `slot` again when `end` has passed. The bucket.
-    pub fn push(&mut self, end: i64, slot: u32) -> i64 {
+    /// Looks at `slot` again when `end` has passed. The bucket, by its short number.
+    pub fn push(&mut self, end: i64, slot: u32) -> u32 {
         let bucket = end.div_euclid(self.bucket_ms);
         self.buckets.entry(bucket).or_default().push(slot);
-        bucket
+        short(bucket)
     }
 
     /// Takes out the buckets of which some ends have passed.
-    pub fn take(&mut self, watermark: Watermark) -> Vec<(i64, Vec<u32>)> {
+    pub fn take(&mut self, watermark: Watermark) -> Vec<(u32, Vec<u32>)> {
         let last = watermark.0.saturating_add(1).div_euclid(self.bucket_ms);
         let later = match last.checked_add(1) {
             Some(first) if watermark != Watermark::MAX => self.buckets.split_off(&first),
@@ -42,6 +51,7 @@ impl Wheel {
         };
         std::mem::replace(&mut self.buckets, later)
             .into_iter()
+            .map(|(bucket, slots)| (short(bucket), slots))
             .collect()
     }
 
@@ -65,14 +75,15 @@ mod tests {
     #[test]
     fn buckets_come_out_once_their_first_end_may_have_passed() {
         let mut wheel = Wheel::new(640);
-        let buckets: Vec<i64> = [5, 9, 10, -1].map(|end| wheel.push(end, 0)).to_vec();
-        assert_eq!(buckets, [0, 0, 1, -1]);
-        let taken = |wheel: &mut Wheel, watermark: i64| -> Vec<i64> {
+        let last = NO_BUCKET >> 1;
+        let buckets = [5, 9, 10, -1].map(|end| wheel.push(end, 0));
+        assert_eq!(buckets, [0, 0, 1, last]);
+        let taken = |wheel: &mut Wheel, watermark: i64| -> Vec<u32> {
             let taken = wheel.take(Watermark(watermark));
             taken.into_iter().map(|(bucket, _)| bucket).collect()
         };
-        assert_eq!(taken(&mut wheel, -12), [0_i64; 0]);
-        assert_eq!(taken(&mut wheel, -2), [-1]);
+        assert_eq!(taken(&mut wheel, -12), [0_u32; 0]);
+        assert_eq!(taken(&mut wheel, -2), [last]);
         assert_eq!(taken(&mut wheel, 8), [0]);
         assert_eq!(taken(&mut wheel, i64::MAX), [1]);
     }
