@@ -73,6 +73,7 @@ files![
     nulls_in_keys,
     over_aggregate,
     proctime,
+    proctime_intervals,
     proctime_over,
     proctime_refused,
     proctime_windows,

@@ -7,6 +7,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::{Operator, SourcePlan, columns_text};
 use crate::expr::Expr;
 use crate::ids::TableId;
+use crate::time::TimeDomain;
 
 /// Puts rows of the left input (port 0) and the right one (port 1, or a table) side by side. Output
 /// columns: the left ones, then, except for `Semi` and `Anti`, the right ones.
@@ -66,9 +67,11 @@ pub enum JoinOn {
     },
     /// As long as a partner can come: right time - left time is between the bounds.
     Interval {
-        /// Event-time column of the left side.
+        /// Which time the rows go by.
+        domain: TimeDomain,
+        /// Column with this time of the left side.
         left: usize,
-        /// Event-time column of the right side.
+        /// The same of the right side.
         right: usize,
         /// Least difference in ms.
         lower_ms: i64,
@@ -203,12 +206,17 @@ impl Join {
             JoinOn::Table(id) => format!("with table #{id}"),
             JoinOn::Window { .. } => "of windows".to_owned(),
             JoinOn::Interval {
+                domain,
                 left: l,
                 right: r,
                 lower_ms,
                 upper_ms,
             } => format!(
-                "of intervals: {} - {} in [{lower_ms}, {upper_ms}] ms",
+                "of intervals{}: {} - {} in [{lower_ms}, {upper_ms}] ms",
+                match domain {
+                    TimeDomain::Event => "",
+                    TimeDomain::Processing => " (processing time)",
+                },
                 name(right, *r),
                 name(left, *l)
             ),

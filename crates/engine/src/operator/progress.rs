@@ -1,11 +1,11 @@
 //! How far each node of a plan is in its time, given how far its sources and the clock are.
 //!
-//! A node goes by the time of the windows that its rows are in, or that it makes: event time, unless
-//! they are windows of processing time.
+//! A node goes by the time of the windows that its rows are in, or that it makes, or of the bounds
+//! within which it joins: event time, unless that is processing time.
 
 use std::sync::Arc;
 
-use millstream_core::plan::{Node, NodeInput, Operator, Plan};
+use millstream_core::plan::{JoinOn, Node, NodeInput, Operator, Plan};
 use millstream_core::{NodeId, SourceId, TimeDomain, Watermark};
 
 /// How far time is at a barrier.
@@ -117,6 +117,10 @@ fn own_domain(node: &Node) -> Option<TimeDomain> {
         Operator::AssignWindow(window) => Some(window.domain),
         Operator::WindowAggregate(aggregate) => Some(aggregate.window.domain),
         Operator::Over(over) => Some(over.domain),
+        Operator::Join(join) => match join.on {
+            JoinOn::Interval { domain, .. } => Some(domain),
+            JoinOn::Table(_) | JoinOn::Window { .. } => None,
+        },
         _ => None,
     }
 }

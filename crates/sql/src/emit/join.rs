@@ -188,11 +188,13 @@ fn plan_on(on: &JoinOn, [of_left, of_right]: [&BTreeSet<usize>; 2]) -> PlanOn {
             right: right.map(|column| position(of_right, column)),
         },
         JoinOn::Interval {
+            domain,
             left,
             right,
             lower_ms,
             upper_ms,
         } => PlanOn::Interval {
+            domain: *domain,
             left: position(of_left, *left),
             right: position(of_right, *right),
             lower_ms: *lower_ms,

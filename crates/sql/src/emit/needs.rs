@@ -87,10 +87,14 @@ impl Needs {
             | Step::Unnest(input, _) => self.add(input, &of_input, windowed),
             Step::Join(left, right, spec) => {
                 let [of_left, of_right] = join::needs_of_join((left, spec), needed);
-                let is_table = matches!(spec.on, JoinOn::Table { .. });
-                self.add(left, &of_left, windowed || !is_table);
+                let (is_table, drops_late) = match spec.on {
+                    JoinOn::Table { .. } => (true, windowed),
+                    JoinOn::Window { .. } => (false, true),
+                    JoinOn::Interval { domain, .. } => (false, domain == TimeDomain::Event),
+                };
+                self.add(left, &of_left, drops_late);
                 if !is_table {
-                    self.add(right, &of_right, true);
+                    self.add(right, &of_right, drops_late);
                 }
             }
             Step::Union(inputs) => {

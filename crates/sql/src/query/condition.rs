@@ -4,6 +4,7 @@
 //! in terms of that side.
 
 use arrow::datatypes::{DataType, TimeUnit};
+use millstream_core::TimeDomain;
 use millstream_core::expr::{BinaryOp, Expr, ExprKind, Literal};
 use millstream_core::plan::JoinKey;
 
@@ -20,16 +21,18 @@ pub(super) struct Conditions {
     pub starts: Option<[usize; 2]>,
     /// `window_end` of both sides, if they are equal.
     pub ends: Option<[usize; 2]>,
-    /// Two event times whose difference has bounds.
+    /// Two times of one kind whose difference has bounds.
     pub interval: Option<Interval>,
-    /// Whether processing time is compared.
-    pub is_of_processing_time: bool,
+    /// Whether event time is compared with processing time.
+    pub mixes_times: bool,
 }
 
 /// right time - left time is between the bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Interval {
-    /// The event times of both sides.
+    /// Which time it is.
+    pub domain: TimeDomain,
+    /// The times of both sides.
     times: [usize; 2],
     /// Least difference.
     pub lower_ms: i64,
@@ -62,6 +65,7 @@ impl Interval {
     /// As the plan says it.
     pub fn on(&self) -> JoinOn {
         JoinOn::Interval {
+            domain: self.domain,
             left: self.times[0],
             right: self.times[1],
             lower_ms: self.lower_ms,
@@ -79,15 +83,12 @@ impl Conditions {
             starts: None,
             ends: None,
             interval: None,
-            is_of_processing_time: false,
+            mixes_times: false,
         };
         let mut bounds: Vec<Interval> = vec![];
         for expr in conjuncts {
             let meaning = conditions.meaning(&expr, scope);
-            expr.for_each_column(&mut |index| {
-                let is_processing = scope.columns[index].role == Role::ProcessingTime;
-                conditions.is_of_processing_time |= is_processing;
-            });
+            conditions.mixes_times |= mixes_times(&expr, scope);
             match meaning {
                 Meaning::Start => conditions.starts = conditions.pair_of(&expr),
                 Meaning::End => conditions.ends = conditions.pair_of(&expr),
@@ -167,12 +168,14 @@ impl Conditions {
         }
     }
 
-    /// What a comparison of an event time of each side says of their difference.
+    /// What a comparison of a time of each side says of their difference.
     fn bound(&self, expr: &Expr, scope: &Scope) -> Option<Interval> {
         let ExprKind::Binary { op, left, right } = &expr.kind else {
             return None;
         };
         let ((l, l_shift), (r, r_shift)) = (shifted(left, scope)?, shifted(right, scope)?);
+        let [domain, other] = [l, r].map(|index| scope.columns[index].role.domain());
+        let domain = domain.filter(|_| domain == other)?;
         // l + l_shift op r + r_shift
         let (op, left, right, shift) = match (l < self.width, r < self.width) {
             (true, false) => (*op, l, r, l_shift.saturating_sub(r_shift)),
@@ -189,6 +192,7 @@ impl Conditions {
             _ => return None,
         };
         Some(Interval {
+            domain,
             times: [left, right - self.width],
             lower_ms,
             upper_ms,
@@ -256,7 +260,14 @@ fn equal(expr: &Expr, width: usize) -> Option<(Expr, Expr)> {
     Some((left, right))
 }
 
-/// The event-time column and the ms that are added to it.
+/// Whether an expression reads times of both kinds.
+fn mixes_times(expr: &Expr, scope: &Scope) -> bool {
+    let mut domains = vec![];
+    expr.for_each_column(&mut |index| domains.extend(scope.columns[index].role.domain()));
+    domains.iter().any(|domain| *domain != domains[0])
+}
+
+/// The column with event or processing time, and the ms that are added to it.
 fn shifted(expr: &Expr, scope: &Scope) -> Option<(usize, i64)> {
     if !matches!(
         expr.data_type,
@@ -265,7 +276,9 @@ fn shifted(expr: &Expr, scope: &Scope) -> Option<(usize, i64)> {
         return None;
     }
     match &expr.kind {
-        ExprKind::Column { index, .. } if scope.columns[*index].role.is_time() => Some((*index, 0)),
+        ExprKind::Column { index, .. } if scope.columns[*index].role.domain().is_some() => {
+            Some((*index, 0))
+        }
         // Between TIMESTAMP and TIMESTAMP_LTZ: the session's time zone is UTC.
         ExprKind::Cast { input, .. } => shifted(input, scope),
         ExprKind::Binary { op, left, right } => {

@@ -1,9 +1,10 @@
 //! What stands after FROM: tables, joins, UNNEST.
 //!
 //! A join is one of four, by its condition: with a lookup (`FOR SYSTEM_TIME AS OF`), of windows (their
-//! start and end are equal), of intervals (event times within bounds), or with a table that ends and
+//! start and end are equal), of intervals (times within bounds), or with a table that ends and
 //! is held in memory. Anything else would have to keep all rows for ever, and is refused.
 
+use millstream_core::TimeDomain;
 use millstream_core::expr::Expr;
 use millstream_core::plan::JoinKind;
 use sqlparser::ast::{self, JoinConstraint, JoinOperator, Spanned, TableFactor, TableVersion};
@@ -393,9 +394,9 @@ fn regular(found: &Found<'_>, conditions: &Conditions) -> Fault {
         let message = format!("a join of windows without `{missing}` of both sides being equal");
         return Fault::at(found.place, message);
     }
-    if conditions.is_of_processing_time {
-        let fault = Fault::unsupported(found.place, "a join within bounds of processing time is");
-        return fault.help("bound event times, or join windows of processing time");
+    if conditions.mixes_times {
+        let what = "a join of event time with processing time is";
+        return Fault::unsupported(found.place, what).help("bound two times of one kind");
     }
     let what = format!("`{}` of rows that would be kept for ever is", found.name);
     Fault::unsupported(found.place, what).help(
@@ -515,10 +516,20 @@ fn put_together(
     {
         column.role = Role::Plain;
     }
-    // Rows that wait come out later than they were read.
+    // Rows that wait come out later than they were read; those that go by the clock, later than any
+    // watermark.
+    let goes_by_clock = matches!(
+        on,
+        JoinOn::Interval {
+            domain: TimeDomain::Processing,
+            ..
+        }
+    );
     let columns = scope.columns.iter_mut().chain(&mut right.scope.columns);
-    for column in columns.filter(|column| !is_table && column.role == Role::ProcessingTime) {
-        column.role = Role::Plain;
+    for column in columns.filter(|_| !is_table) {
+        if goes_by_clock || column.role == Role::ProcessingTime {
+            column.role = Role::Plain;
+        }
     }
     let rel = left.rel.join(right.rel, spec);
     if !kind.has_right() {

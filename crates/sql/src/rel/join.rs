@@ -37,6 +37,8 @@ pub(crate) enum JoinOn {
     },
     /// right time - left time is within bounds.
     Interval {
+        /// Which time the rows go by.
+        domain: TimeDomain,
         /// Column of the left.
         left: usize,
         /// Column of the right.

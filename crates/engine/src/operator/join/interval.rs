@@ -66,6 +66,7 @@ impl IntervalJoinOperator {
             right,
             lower_ms,
             upper_ms,
+            ..
         } = plan.on
         else {
             return Err(Error::bug("an interval join needs bounds"));

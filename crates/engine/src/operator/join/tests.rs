@@ -2,10 +2,10 @@ use arrow::array::{Int64Array, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type};
 use arrow::util::pretty::pretty_format_batches;
 use arrow::{array::AsArray, datatypes::TimestampMillisecondType};
-use millstream_core::Watermark;
 use millstream_core::expr::Expr;
 use millstream_core::plan::{JoinKey, JoinOn};
 use millstream_core::types::timestamp;
+use millstream_core::{TimeDomain, Watermark};
 
 use super::interval::IntervalJoinOperator;
 use super::window::WindowJoinOperator;
@@ -50,6 +50,7 @@ fn plan(kind: JoinKind, on: JoinOn) -> Join {
 
 fn interval(kind: JoinKind) -> IntervalJoinOperator {
     let on = JoinOn::Interval {
+        domain: TimeDomain::Event,
         left: 3,
         right: 3,
         lower_ms: 0,
