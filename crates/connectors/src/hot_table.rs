@@ -32,6 +32,7 @@
 //! 3. A part is deleted only when no kept version (the last three) and no snapshot refers to it.
 //! 4. Nothing is read from a part before its length and checksum were verified.
 
+pub mod audit;
 mod index;
 mod live;
 mod merge;
@@ -72,6 +73,7 @@ use table::check_definition;
 pub(crate) use table::check_same;
 pub use table::{HotTable, TableDefinition};
 pub use tables::HotTables;
+pub(crate) use version::PartEntry;
 
 /// What the SQL front needs to know of `'connector' = 'clickhouse'`.
 pub const INFO: ConnectorInfo = ConnectorInfo {

@@ -1,6 +1,7 @@
 //! Sources, sinks and formats, each connector in a folder of its own. [`Embedded`] makes them for
 //! the engine. Nothing here knows SQL or the engine: they meet in `millstream_core`.
 
+pub mod audit;
 pub mod blackhole;
 pub mod datagen;
 pub mod filesystem;

@@ -14,4 +14,4 @@ mod staging;
 
 pub use data_directory::DataDirectory;
 pub use local::LocalStorage;
-pub(crate) use staging::{Staging, StagingWriter, is_before, run_name, staged_records};
+pub(crate) use staging::{STAGING, Staging, StagingWriter, is_before, run_name, staged_records};

@@ -64,6 +64,7 @@
 //!    which is written before a new segment begins.
 
 mod acknowledged;
+pub mod audit;
 mod config;
 mod definition;
 mod format;

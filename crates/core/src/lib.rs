@@ -6,6 +6,7 @@
 //! INVARIANT: this crate does no I/O, reads no clock and spawns no thread. Whatever touches the
 //! outside goes through [`env::Env`] and [`storage::Storage`].
 
+pub mod audit;
 pub mod connector;
 pub mod env;
 pub mod error;

@@ -6,6 +6,7 @@
 //! pipelines/<name>/state/<epoch>-<node>-<random>.arrow   what changed in that epoch
 //! ```
 
+pub mod audit;
 pub mod compaction;
 pub mod envelope;
 pub mod manifest;

@@ -38,6 +38,7 @@ pub mod env;
 mod pipeline;
 mod rows;
 pub mod usage;
+pub mod verify;
 
 pub use millstream_core::function::{AggregateFunction, GroupState, ScalarFunction};
 pub use millstream_core::memory::MemorySink;

@@ -15,6 +15,7 @@ pub mod savepoint;
 mod session;
 mod signals;
 pub mod sql;
+pub mod verify;
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
@@ -76,6 +77,8 @@ pub enum Command {
     Savepoint(savepoint::SavepointArguments),
     /// Make up events
     Generate(generate::GenerateArguments),
+    /// Check every file of a data directory that nobody runs on
+    Verify(verify::VerifyArguments),
 }
 
 /// Does what `arguments` say.
@@ -89,6 +92,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Sql(arguments) => sql::run(&arguments, &common),
         Command::Savepoint(arguments) => savepoint::run(&arguments, &common),
         Command::Generate(arguments) => generate::run(&arguments, &common),
+        Command::Verify(arguments) => verify::run(&arguments, &common),
     }
 }
 

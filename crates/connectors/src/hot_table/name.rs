@@ -131,7 +131,7 @@ pub(super) fn parse_part_name(file: &str) -> Option<PartName> {
 }
 
 /// `text` with `%XX` for each byte outside `[A-Za-z0-9_]`.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || byte == b'_' {
@@ -141,6 +141,20 @@ fn encoded(text: &str) -> String {
         }
     }
     out
+}
+
+/// What [`encoded`] was made of; `None` if that is nothing.
+pub(super) fn decoded(text: &str) -> Option<String> {
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next()?.as_bytes().to_vec();
+    for piece in pieces {
+        let byte = piece
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok())?;
+        bytes.push(byte);
+        bytes.extend_from_slice(&piece.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
@@ -163,6 +177,10 @@ mod tests {
         );
         assert_eq!(folder("a.b", "c"), "tables/a%2Eb.c/");
         assert_ne!(folder("a.b", "c"), folder("a", "b.c"));
+        for name in ["", "rt", "a.b", "50%-ä"] {
+            assert_eq!(decoded(&encoded(name)).as_deref(), Some(name));
+        }
+        assert_eq!(decoded("a%2"), None);
         assert_eq!(folder("..", "/"), "tables/%2E%2E.%2F/");
         assert!(TableName::new("", "t").is_err());
         assert!(TableName::new("d", "t".repeat(200)).is_err());

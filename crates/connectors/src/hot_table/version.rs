@@ -32,7 +32,7 @@ pub(super) struct Version {
 
 /// A part as versions and manifests know it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct PartEntry {
+pub(crate) struct PartEntry {
     /// Name in the table's `parts/`.
     pub file: String,
     /// Rows in the file, replaced ones included.
@@ -43,7 +43,7 @@ pub(super) struct PartEntry {
     pub crc32: u32,
     /// One entry for each column that the part has: those that were added to the table later are
     /// null in all its rows.
-    pub columns: Vec<Option<ColumnRange>>,
+    pub(super) columns: Vec<Option<ColumnRange>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,13 +71,15 @@ pub(super) fn version_path(folder: &str, number: u64) -> String {
 
 /// The numbers of the versions that are there, ascending.
 pub(super) fn version_numbers(storage: &dyn Storage, folder: &str) -> Result<Vec<u64>> {
-    let prefix = versions_folder(folder);
-    let paths = storage.list(&prefix)?;
-    let number = |path: &String| {
-        let digits = path.strip_prefix(&prefix)?.strip_suffix(".json")?;
-        digits.parse::<u64>().ok()
-    };
-    Ok(paths.iter().filter_map(number).collect())
+    let paths = storage.list(&versions_folder(folder))?;
+    let numbers = paths.iter().filter_map(|path| version_number(folder, path));
+    Ok(numbers.collect())
+}
+
+/// The number of the version file at `path` of the table in `folder`; `None` if it is none.
+pub(super) fn version_number(folder: &str, path: &str) -> Option<u64> {
+    let name = path.strip_prefix(&versions_folder(folder))?;
+    name.strip_suffix(".json")?.parse().ok()
 }
 
 impl Version {

@@ -69,6 +69,18 @@ impl DataDirectory {
     /// Shares the directory with other readers as long as nobody owns it. Changes no data.
     /// `InvalidInput` if a process owns it, or if it is no data directory of this version.
     pub fn open_read_only(path: impl Into<PathBuf>) -> Result<Self> {
+        let directory = Self::share(path)?;
+        if !directory.check_version()? {
+            return Err(named(
+                &directory.path,
+                "holds no Millstream data: it has no `VERSION`",
+            ));
+        }
+        Ok(directory)
+    }
+
+    /// As [`DataDirectory::open_read_only`], whatever its version.
+    pub fn share(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let lock = File::open(path.join(LOCK)).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound if path.is_dir() => {
@@ -94,13 +106,44 @@ impl DataDirectory {
             .write(true)
             .truncate(true)
             .open(directory.path.join(LOCK));
-        if !directory.check_version()? {
-            return Err(named(
-                &directory.path,
-                "holds no Millstream data: it has no `VERSION`",
-            ));
-        }
         Ok(directory)
+    }
+
+    /// What is wrong with the file that says the version, if anything is. `InvalidInput` if a newer
+    /// version has made the directory.
+    pub fn version_problem(&self) -> Result<Option<String>> {
+        let storage = self.storage();
+        let expected = version_text();
+        if storage.length(VERSION)?.is_none() {
+            return Ok(Some(format!(
+                "is missing, expected `{}`",
+                expected.trim_end()
+            )));
+        }
+        let bytes = storage.read(VERSION)?;
+        if bytes == expected.as_bytes() {
+            return Ok(None);
+        }
+        if let Some(found) = version_number(&bytes).filter(|found| *found > VERSION_NUMBER) {
+            return Err(self.is_newer(found));
+        }
+        let found: String = String::from_utf8_lossy(&bytes).chars().take(80).collect();
+        let (found, expected) = (found.escape_debug(), expected.escape_debug());
+        Ok(Some(format!("found `{found}`, expected `{expected}`")))
+    }
+
+    /// Paths of temporary files that a process which was killed has left.
+    pub fn temporary_files(&self) -> Result<Vec<String>> {
+        let mut found = vec![];
+        find_temporary_files(&self.path, &mut found)?;
+        let relative = |path: PathBuf| {
+            let path = path
+                .strip_prefix(&self.path)
+                .map(Path::to_owned)
+                .unwrap_or(path);
+            path.to_string_lossy().into_owned()
+        };
+        Ok(found.into_iter().map(relative).collect())
     }
 
     /// Tells other processes where the server of this directory listens: `http://127.0.0.1:8080`.
@@ -148,7 +191,7 @@ impl DataDirectory {
     fn claim_version(&self) -> Result<()> {
         let storage = self.storage();
         let is_known = self.check_version()?;
-        let text = format!("{VERSION_TEXT}{VERSION_NUMBER}\n");
+        let text = version_text();
         let written = if is_known {
             let probe = format!("{TEMPORARY_PREFIX}probe");
             storage
@@ -168,15 +211,8 @@ impl DataDirectory {
         }
         let bytes = storage.read(VERSION)?;
         let text = String::from_utf8_lossy(&bytes);
-        let number = text.trim().strip_prefix(VERSION_TEXT.trim_end());
-        match number.and_then(|number| number.trim().parse::<u32>().ok()) {
-            Some(found) if found > VERSION_NUMBER => Err(named(
-                &self.path,
-                &format!(
-                    "was made by a newer version: found {found}, this one reads up to \
-                     {VERSION_NUMBER}"
-                ),
-            )),
+        match version_number(&bytes) {
+            Some(found) if found > VERSION_NUMBER => Err(self.is_newer(found)),
             Some(VERSION_NUMBER) => Ok(true),
             _ => Err(named(
                 &self.path,
@@ -187,6 +223,26 @@ impl DataDirectory {
             )),
         }
     }
+}
+
+impl DataDirectory {
+    fn is_newer(&self, found: u32) -> Error {
+        let what = format!(
+            "was made by a newer version: found {found}, this one reads up to {VERSION_NUMBER}"
+        );
+        named(&self.path, &what)
+    }
+}
+
+/// What `VERSION` says.
+fn version_text() -> String {
+    format!("{VERSION_TEXT}{VERSION_NUMBER}\n")
+}
+
+fn version_number(bytes: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let number = text.trim().strip_prefix(VERSION_TEXT.trim_end())?;
+    number.trim().parse().ok()
 }
 
 impl Drop for DataDirectory {
@@ -255,19 +311,24 @@ fn named(path: &Path, what: &str) -> Error {
 
 /// Removes what writers that died have left, here and below.
 fn remove_temporary_files(folder: &Path) -> Result<()> {
+    let mut found = vec![];
+    find_temporary_files(folder, &mut found)?;
+    found
+        .iter()
+        .try_for_each(|path| fs::remove_file(path).map_err(|e| io_error(path, &e)))
+}
+
+fn find_temporary_files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(|e| io_error(folder, &e))? {
         let entry = entry.map_err(|e| io_error(folder, &e))?;
         let path = entry.path();
         // Not through links: what they lead to may be somebody else's.
         let kind = entry.file_type().map_err(|e| io_error(&path, &e))?;
+        let name = entry.file_name();
         if kind.is_dir() {
-            remove_temporary_files(&path)?;
-        } else if entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with(TEMPORARY_PREFIX)
-        {
-            fs::remove_file(&path).map_err(|e| io_error(&path, &e))?;
+            find_temporary_files(&path, found)?;
+        } else if name.to_string_lossy().starts_with(TEMPORARY_PREFIX) {
+            found.push(path);
         }
     }
     Ok(())

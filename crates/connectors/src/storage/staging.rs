@@ -19,6 +19,9 @@ use millstream_core::storage::{AppendFile, Storage};
 use millstream_core::{Error, Result, ShardIndex};
 use serde::{Deserialize, Serialize};
 
+/// Where staged records are.
+pub(crate) const STAGING: &str = "staging/";
+
 /// Records are collected in memory up to this many bytes before they go to the file.
 const FLUSH_BYTES: usize = 256 << 10;
 
@@ -43,7 +46,7 @@ impl Staging {
         let (pipeline, sink) = (file_name(&context.pipeline), file_name(&context.sink));
         Self {
             storage,
-            folder: format!("staging/{pipeline}/{sink}/"),
+            folder: format!("{STAGING}{pipeline}/{sink}/"),
         }
     }
 

@@ -26,7 +26,8 @@ use millstream_core::{Error, Result};
 
 use super::format::{u32_at, u64_at};
 
-const ENTRY_BYTES: usize = 32;
+/// Bytes of an entry.
+pub(super) const ENTRY_BYTES: usize = 32;
 const MAGIC: [u8; 4] = *b"MSA1";
 /// A file this long is written anew: 2,048 entries.
 const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -49,8 +50,7 @@ impl Acknowledged {
             return Ok(None);
         }
         let bytes = storage.read(path)?;
-        let entries = bytes.chunks(ENTRY_BYTES).map(Self::parse);
-        let newest = entries.clone().flatten().max();
+        let (newest, damaged) = Self::newest(&bytes);
         let Some(newest) = newest else {
             return Err(Error::corrupt(format!(
                 "`{path}`: found {} bytes without a sound entry; restore the partition's folder \
@@ -58,13 +58,20 @@ impl Acknowledged {
                 bytes.len()
             )));
         };
-        if entries.into_iter().any(|entry| entry.is_none()) {
+        if damaged.is_some() || !bytes.len().is_multiple_of(ENTRY_BYTES) {
             tracing::warn!(
                 path,
                 "passed over damaged entries; the newest sound one counts"
             );
         }
         Ok(Some(newest))
+    }
+
+    /// The newest sound entry of a file, and the number of the first whole entry that is damaged.
+    pub fn newest(bytes: &[u8]) -> (Option<Self>, Option<usize>) {
+        let entries = bytes.chunks_exact(ENTRY_BYTES).map(Self::parse);
+        let damaged = entries.clone().position(|entry| entry.is_none());
+        (entries.flatten().max(), damaged)
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {

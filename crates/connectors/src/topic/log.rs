@@ -20,8 +20,10 @@ use super::record_set::{EncodedBatch, RecordSet};
 use super::status::{Appended, TopicStatus};
 use super::writer::Request;
 
-const FOLDER: &str = "topics/";
-const DEFINITION: &str = "topic.json";
+/// Where topics are.
+pub(super) const FOLDER: &str = "topics/";
+/// The file that says what a topic is.
+pub(super) const DEFINITION: &str = "topic.json";
 
 /// All topics. Shared between threads.
 pub struct TopicLog {

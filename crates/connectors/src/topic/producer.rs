@@ -89,6 +89,11 @@ impl Producers {
         self.last.get(id).copied()
     }
 
+    /// The last epoch of each producer, by name.
+    pub fn all(&self) -> impl Iterator<Item = (&String, Mark)> {
+        self.last.iter().map(|(id, mark)| (id, *mark))
+    }
+
     /// Reads the checkpoint at `path`; nobody if it is not there.
     pub fn load(storage: &dyn Storage, path: &str) -> Result<Self> {
         if storage.length(path)?.is_none() {

@@ -293,7 +293,7 @@ fn scan_batches(
 }
 
 /// The header of the batch at `place` and the batch's length, or what is wrong with it.
-fn sound_batch(
+pub(super) fn sound_batch(
     window: &mut Window<'_>,
     place: Place,
 ) -> Result<std::result::Result<(BatchHeader, u64), String>> {
@@ -342,7 +342,7 @@ fn check_batches(storage: &dyn Storage, segment: &Segment, scan: &Scan, length: 
 }
 
 /// Whether a sound batch behind the damage says that more than `sound` was acknowledged.
-fn is_acknowledged_after(
+pub(super) fn is_acknowledged_after(
     storage: &dyn Storage,
     segment: &Segment,
     (sound, damage): (Place, Place),

@@ -33,6 +33,10 @@ pub struct Manifest {
     /// Whether a run began with it: it has no rows, and says what the one before says.
     #[serde(default)]
     pub is_claim: bool,
+    /// The last epoch before it that was decided, claims left out: its manifest is there unless that is
+    /// too old to be kept. Manifests of earlier builds do not say.
+    #[serde(default)]
+    pub previous: Option<EpochMark>,
     /// Number of shards that wrote the segments.
     pub parallelism: u32,
     /// Whether all input was read and every window has fired.
@@ -160,6 +164,14 @@ impl Manifest {
         }
     }
 
+    /// The last epoch that was decided as of this manifest: its own, unless it is a claim.
+    pub fn last_decided(&self) -> Option<EpochMark> {
+        match self.is_claim {
+            true => self.previous,
+            false => Some(self.mark()).filter(|mark| mark.epoch > Epoch(0)),
+        }
+    }
+
     /// The last epoch that the sink `table` holds once this one is committed everywhere.
     pub fn committed_by(&self, table: &str) -> Option<EpochMark> {
         let progress = self.sinks.get(table)?;
@@ -191,6 +203,7 @@ impl Manifest {
             progress.held = held;
             progress.staged.clear();
         }
+        claim.previous = self.last_decided();
         claim.incarnation = mark.incarnation;
         claim.epoch = mark.epoch;
         claim.is_claim = true;
@@ -214,6 +227,7 @@ mod tests {
             incarnation: Incarnation(0),
             epoch: Epoch(3),
             is_claim: false,
+            previous: None,
             parallelism: 2,
             finished: false,
             processing_ms: None,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_core::env::Env;
+use millstream_core::sink::EpochMark;
 use millstream_core::storage::Storage;
 use millstream_core::{Epoch, Error, ErrorKind, Incarnation, NodeId, Result};
 
@@ -12,7 +13,13 @@ use super::savepoint::Savepoints;
 use super::segment::{self, StateRows};
 
 /// Manifests that are kept. The newest decides; the others are for going back after damage.
-const KEPT: usize = 3;
+pub(super) const KEPT: usize = 3;
+
+/// The path of a manifest of the pipeline whose checkpoints are in `root`.
+pub(super) fn manifest_path(root: &str, mark: EpochMark) -> String {
+    let EpochMark { incarnation, epoch } = mark;
+    format!("{root}/manifests/{:010}-{:020}", incarnation.0, epoch.0)
+}
 
 /// Which checkpoint a pipeline goes on from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,13 +79,6 @@ impl CheckpointStore {
         }
     }
 
-    fn manifest_path(&self, incarnation: Incarnation, epoch: Epoch) -> String {
-        format!(
-            "{}/manifests/{:010}-{:020}",
-            self.root, incarnation.0, epoch.0
-        )
-    }
-
     /// The manifest to start from; `None` if the pipeline never ran. A damaged one is never passed over
     /// in silence.
     pub fn load(&mut self, from: &StartFrom) -> Result<Option<Manifest>> {
@@ -102,7 +102,7 @@ impl CheckpointStore {
                 {
                     return self.load(&StartFrom::Newest);
                 }
-                let path = self.manifest_path(manifest.incarnation, manifest.epoch);
+                let path = manifest_path(&self.root, manifest.mark());
                 self.loaded = Some(path.clone());
                 (path, manifest)
             }
@@ -246,7 +246,7 @@ impl CheckpointStore {
     /// Decides an epoch. `Fenced` if somebody else has decided it, or a later one: the manifest that
     /// would have been in the way may have been collected since.
     pub fn write_manifest(&mut self, manifest: &Manifest) -> Result<()> {
-        let path = self.manifest_path(manifest.incarnation, manifest.epoch);
+        let path = manifest_path(&self.root, manifest.mark());
         let fenced = |found: &dyn std::fmt::Display| {
             let pipeline = &manifest.pipeline;
             let message = format!("another process has taken pipeline `{pipeline}` over: {found}");

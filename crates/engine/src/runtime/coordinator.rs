@@ -307,6 +307,7 @@ impl<P: ShardPool> Coordinator<P> {
         Ok(Manifest {
             epoch,
             is_claim: false,
+            previous: self.manifest.last_decided(),
             parallelism: self.config.parallelism,
             finished,
             processing_ms: Some(at.now_ms),

@@ -271,6 +271,7 @@ fn first_manifest(config: &JobConfig) -> Manifest {
         incarnation: Incarnation(0),
         epoch: Epoch(0),
         is_claim: false,
+        previous: None,
         parallelism: config.parallelism,
         finished: false,
         processing_ms: None,
@@ -297,6 +298,8 @@ fn checked(manifest: Manifest, config: &JobConfig) -> Result<Manifest> {
         return Ok(Manifest {
             incarnation: manifest.incarnation,
             epoch: manifest.epoch,
+            is_claim: manifest.is_claim,
+            previous: manifest.previous,
             ..first_manifest(config)
         });
     }

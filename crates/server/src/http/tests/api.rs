@@ -350,6 +350,7 @@ async fn savepoints_of_a_running_pipeline_are_made_listed_and_dropped() {
         incarnation: Incarnation(0),
         epoch: Epoch(7),
         is_claim: false,
+        previous: None,
         parallelism: 1,
         finished: false,
         processing_ms: None,
