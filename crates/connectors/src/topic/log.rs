@@ -130,7 +130,14 @@ impl TopicLog {
             ));
         }
         let path = format!("{FOLDER}{name}/{DEFINITION}");
-        self.storage.put_if_absent(&path, &options.to_json()?)?;
+        let definition = options.to_json()?;
+        match self.storage.put_if_absent(&path, &definition) {
+            // An attempt that got no answer has made it. Nobody was told that it is there.
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                self.storage.put(&path, &definition)?;
+            }
+            other => other?,
+        }
         let topic = self.open_topic(name, options, &[])?;
         topics.insert(name.to_owned(), Arc::new(topic));
         Ok(())

@@ -176,3 +176,17 @@ fn a_topic_that_cannot_be_made_is_not_there() {
     assert!(!log.topic_exists("x"));
     log.create_topic("x", 1).unwrap();
 }
+
+#[test]
+fn a_topic_whose_making_got_no_answer_can_be_made_again() {
+    let storage = FaultyStorage::default();
+    let log = open(&storage).unwrap();
+    let kind = ErrorKind::Unavailable;
+    storage.control.fail_next(Operation::PutThenFail, kind);
+    check_error(log.ensure_topic("t", Some(3)), kind, &["failed on purpose"]);
+    assert!(!log.topic_exists("t"), "nobody was told that it is there");
+    log.ensure_topic("t", Some(2)).unwrap();
+    log.append("t", Some(1), &records("a")).unwrap();
+    let log = open(&storage).unwrap();
+    assert_eq!(log.end_offsets("t").unwrap(), [Offset(0), Offset(1)]);
+}

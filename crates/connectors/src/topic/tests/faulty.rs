@@ -97,7 +97,8 @@ impl Storage for FaultyStorage {
 
     fn put_if_absent(&self, path: &str, bytes: &[u8]) -> Result<()> {
         self.control.check(Operation::Put)?;
-        self.inner.put_if_absent(path, bytes)
+        self.inner.put_if_absent(path, bytes)?;
+        self.control.check(Operation::PutThenFail)
     }
 
     fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
