@@ -63,6 +63,8 @@ pub struct CheckpointStore {
     loaded: Option<String>,
     /// Whether nothing newer lies beside it.
     is_newest: bool,
+    /// Path of the newest manifest that this store knows of.
+    newest: Option<String>,
 }
 
 impl CheckpointStore {
@@ -76,6 +78,7 @@ impl CheckpointStore {
             kept: vec![],
             loaded: None,
             is_newest: true,
+            newest: None,
         }
     }
 
@@ -83,6 +86,7 @@ impl CheckpointStore {
     /// in silence.
     pub fn load(&mut self, from: &StartFrom) -> Result<Option<Manifest>> {
         let paths = self.paths()?;
+        self.newest = paths.last().cloned();
         let (path, manifest) = match from {
             StartFrom::Newest => match paths.last() {
                 Some(newest) => (newest.clone(), self.read_first(newest)?),
@@ -126,6 +130,12 @@ impl CheckpointStore {
     /// Whether the manifest that was loaded is the newest that there is, damaged ones included.
     pub fn is_newest(&self) -> bool {
         self.is_newest
+    }
+
+    /// Whether another run has decided something since this store looked last: what it has found
+    /// missing or changed may be that run's doing.
+    pub fn is_overtaken(&self) -> Result<bool> {
+        Ok(self.paths()?.pop() > self.newest)
     }
 
     /// The highest incarnation that any manifest is of, damaged ones included.
@@ -262,6 +272,7 @@ impl CheckpointStore {
             self.storage.delete(&path)?;
             return Err(fenced(&format!("`{newest}` is there")));
         }
+        self.newest = Some(path.clone());
         self.kept.push(Kept::new(path, manifest));
         Ok(())
     }

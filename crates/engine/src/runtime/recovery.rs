@@ -55,28 +55,26 @@ pub struct Recovered {
     pub tables: Tables,
 }
 
+/// Starts that another run may overtake, one after the other, before this one gives way for a while.
+const STARTS_MAX: usize = 16;
+
 /// Opens the job.
+///
+/// What another run changes while this one starts looks like damage: a manifest and segments that are
+/// gone, a sink that holds more than the newest manifest says. If there is a newer manifest, the start
+/// begins anew.
 pub fn open(config: &JobConfig) -> Result<Recovered> {
-    let mut protocol = EpochProtocol::new();
-    let mut start = Start::new(config);
-    while protocol.step() != Step::Read {
-        let event = start.carry_out(protocol.step())?;
-        protocol.on(event)?;
+    for _ in 0..STARTS_MAX {
+        let mut start = Start::new(config);
+        match start.run() {
+            Ok(protocol) => return start.recovered(protocol),
+            Err(error) if !start.store.is_overtaken()? => return Err(error),
+            Err(error) => tracing::info!(%error, "another run is ahead, starting anew"),
+        }
     }
-    let opened = start.opened;
-    let opened = opened.ok_or_else(|| Error::bug("a start restores before it reads"))?;
-    Ok(Recovered {
-        shards: opened.shards,
-        sources: opened.sources,
-        sinks: start.sinks,
-        store: start.store,
-        protocol,
-        manifest: start.manifest,
-        rewrite_state: opened.rewrite_state,
-        memory: opened.memory,
-        clock: opened.clock,
-        tables: opened.tables,
-    })
+    let pipeline = &config.plan.options.name;
+    let message = format!("pipeline `{pipeline}` is run by another process");
+    Err(Error::unavailable(message))
 }
 
 /// What a start has come to so far.
@@ -111,6 +109,32 @@ impl<'a> Start<'a> {
             sinks: vec![],
             opened: None,
         }
+    }
+
+    fn run(&mut self) -> Result<EpochProtocol> {
+        let mut protocol = EpochProtocol::new();
+        while protocol.step() != Step::Read {
+            let event = self.carry_out(protocol.step())?;
+            protocol.on(event)?;
+        }
+        Ok(protocol)
+    }
+
+    fn recovered(self, protocol: EpochProtocol) -> Result<Recovered> {
+        let opened = self.opened;
+        let opened = opened.ok_or_else(|| Error::bug("a start restores before it reads"))?;
+        Ok(Recovered {
+            shards: opened.shards,
+            sources: opened.sources,
+            sinks: self.sinks,
+            store: self.store,
+            protocol,
+            manifest: self.manifest,
+            rewrite_state: opened.rewrite_state,
+            memory: opened.memory,
+            clock: opened.clock,
+            tables: opened.tables,
+        })
     }
 
     fn carry_out(&mut self, step: Step) -> Result<Event> {

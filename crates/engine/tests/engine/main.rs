@@ -8,4 +8,5 @@ mod faults;
 mod random_crashes;
 mod savepoints;
 mod splits;
+mod takeover;
 mod world;
