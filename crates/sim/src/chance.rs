@@ -1,8 +1,9 @@
 //! Choices from a seed.
 
-use millstream_sim::env::SplitMix;
+use crate::env::SplitMix;
 
 /// Decides what is generated.
+#[derive(Debug, Clone)]
 pub struct Chance(SplitMix);
 
 impl Chance {

@@ -4,7 +4,7 @@
 //! Two environments with the same seed that are asked the same things answer the same.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use millstream_core::env::{Env, Task};
@@ -16,6 +16,8 @@ pub const START_MS: i64 = 1_749_999_600_000;
 #[derive(Debug)]
 pub struct SimEnv {
     elapsed_ms: AtomicU64,
+    /// How far the wall clock is from where it would be without [`SimEnv::jump`].
+    jumped_ms: AtomicI64,
     random: Mutex<SplitMix>,
 }
 
@@ -24,6 +26,7 @@ impl SimEnv {
     pub fn new(seed: u64) -> Self {
         Self {
             elapsed_ms: AtomicU64::new(0),
+            jumped_ms: AtomicI64::new(0),
             random: Mutex::new(SplitMix::new(seed)),
         }
     }
@@ -33,6 +36,11 @@ impl SimEnv {
         self.elapsed_ms.fetch_add(ms, Ordering::SeqCst);
     }
 
+    /// Lets the wall clock jump, forwards or backwards. The monotonic one does not notice.
+    pub fn jump(&self, ms: i64) {
+        self.jumped_ms.fetch_add(ms, Ordering::SeqCst);
+    }
+
     fn elapsed_ms(&self) -> u64 {
         self.elapsed_ms.load(Ordering::SeqCst)
     }
@@ -40,7 +48,8 @@ impl SimEnv {
 
 impl Env for SimEnv {
     fn now_ms(&self) -> i64 {
-        START_MS.saturating_add_unsigned(self.elapsed_ms())
+        let now = START_MS.saturating_add_unsigned(self.elapsed_ms());
+        now.saturating_add(self.jumped_ms.load(Ordering::SeqCst))
     }
 
     fn monotonic(&self) -> Duration {
@@ -103,6 +112,9 @@ mod tests {
         assert_eq!((env.now_ms(), env.monotonic()), (START_MS, Duration::ZERO));
         env.advance(1_500);
         assert_eq!(env.now_ms(), START_MS + 1_500);
+        assert_eq!(env.monotonic(), Duration::from_millis(1_500));
+        env.jump(-5_000);
+        assert_eq!(env.now_ms(), START_MS - 3_500);
         assert_eq!(env.monotonic(), Duration::from_millis(1_500));
     }
 

@@ -7,7 +7,9 @@
 //!
 //! INVARIANT: nothing here reads a real clock, sleeps, or touches files other than `tests/slt`.
 
+pub mod chance;
 pub mod env;
 pub mod faults;
+pub mod simulator;
 pub mod slt;
 pub mod tidy;

@@ -17,10 +17,10 @@ use millstream_sim::slt::connectors::Files;
 use millstream_sim::slt::script::Action;
 use millstream_sim::slt::world::{Setup, World};
 
-use super::chance::Chance;
 use super::input::{Input, Record};
 use super::query::Query;
 use super::{batch, flink};
+use millstream_sim::chance::Chance;
 
 /// Some queries over one input, in one world.
 #[derive(Debug, Clone)]

@@ -4,9 +4,9 @@ mod aggregates;
 mod joins;
 mod ordered;
 
-use super::chance::Chance;
 use super::query::{Aggregate, Call, From, InputStage, JoinKind, Query, Select, Stage, Window};
 use super::scalar::{Column, KINDS, Kind, Scalar, Scalars};
+use millstream_sim::chance::Chance;
 
 /// Makes queries.
 pub struct Generator<'a> {

@@ -15,7 +15,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use serde_json::json;
 
-use super::chance::Chance;
+use millstream_sim::chance::Chance;
 
 /// Times are around 1970, so that windows before it are met too.
 const FIRST_MS: i64 = -20_000;

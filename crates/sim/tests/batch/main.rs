@@ -11,7 +11,6 @@
 //! texts and the input.
 
 mod batch;
-mod chance;
 mod drive;
 mod flink;
 mod generate;
@@ -20,10 +19,10 @@ mod query;
 mod scalar;
 mod shrink;
 
-use chance::Chance;
 use drive::Case;
 use generate::Generator;
 use input::Input;
+use millstream_sim::chance::Chance;
 
 /// Queries in the normal run, and how many of them DataFusion must be able to answer.
 const QUERIES: usize = 1_040;

@@ -3,7 +3,7 @@
 //! Most is written the same. Kept out is what Flink and DataFusion define differently: overflow,
 //! division by zero, `CONCAT` and `GREATEST` with nulls, rounding, casts of fractions to text.
 
-use super::chance::Chance;
+use millstream_sim::chance::Chance;
 
 /// Type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
