@@ -68,13 +68,21 @@ pub fn open(config: &JobConfig) -> Result<Recovered> {
         let mut start = Start::new(config);
         match start.run() {
             Ok(protocol) => return start.recovered(protocol),
-            Err(error) if !start.store.is_overtaken()? => return Err(error),
+            Err(error) if is_passing(&error) || !start.store.is_overtaken()? => return Err(error),
             Err(error) => tracing::info!(%error, "another run is ahead, starting anew"),
         }
     }
     let pipeline = &config.plan.options.name;
     let message = format!("pipeline `{pipeline}` is run by another process");
     Err(Error::unavailable(message))
+}
+
+/// Whether the error is no other run's doing.
+fn is_passing(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Unavailable | ErrorKind::StorageFull
+    )
 }
 
 /// What a start has come to so far.

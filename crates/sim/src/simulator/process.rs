@@ -12,7 +12,7 @@ use millstream_core::plan::Plan;
 use millstream_core::storage::Storage;
 use millstream_core::{ErrorKind, EventTime, Result};
 use millstream_engine::protocol::{RestartPolicy, Verdict};
-use millstream_engine::{JobConfig, StepJob};
+use millstream_engine::{JobConfig, StartOptions, StepJob};
 
 use super::check::Expected;
 use super::config::{AMPLE_BYTES, Config};
@@ -216,7 +216,7 @@ impl Body {
             plan: self.plan.clone(),
             parallelism,
             batch_rows,
-            from_epoch: None,
+            start: StartOptions::default(),
             epoch_interval_ms: 1_000,
             memory_bytes_max,
             env,
