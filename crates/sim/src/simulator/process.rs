@@ -70,7 +70,7 @@ impl Body {
     }
 
     fn live(&mut self) -> End {
-        let mut policy = RestartPolicy::default();
+        let mut policy = RestartPolicy::new(self.plan.options.restart);
         let mut steps = 0;
         let mut instance = None;
         loop {
@@ -86,7 +86,9 @@ impl Body {
                 return End::Killed;
             }
             // A server that cannot open its data directory ends, and whoever has started it sees why.
-            let Verdict::RestartAfter(pause) = policy.on_failure(error.kind()) else {
+            let env = &self.world.env;
+            let verdict = policy.on_failure(error.kind(), env.monotonic(), env.random());
+            let Verdict::RestartAfter(pause) = verdict else {
                 return End::GaveUp(error);
             };
             if instance.is_none() {
