@@ -32,4 +32,4 @@ pub use late::LateRows;
 pub use output::Output;
 pub use progress::{NodeProgress, SourceMark};
 pub use source::{SourceOperator, SplitContext};
-pub use stateful::{Absorb, StateBatch, Stateful};
+pub use stateful::{Absorb, Again, StateBatch, Stateful};

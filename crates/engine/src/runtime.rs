@@ -24,6 +24,7 @@ pub mod pool;
 pub mod progress;
 pub mod recovery;
 pub mod rewind;
+mod rewrites;
 pub mod shard;
 pub mod step_job;
 pub mod tables;

@@ -5,8 +5,8 @@
 //! down what it then holds.
 //!
 //! Large ones are never read again: when an operator's segments hold several times the rows that it wrote
-//! when it last wrote everything, it writes everything once more ([`outgrown`]), out of memory, in the
-//! place of them all. So of four rows that were written for changes, at most one and a bit is written
+//! when it last wrote everything, it writes everything once more ([`outgrown`]), out of memory, a piece with
+//! each epoch, in the place of them all. So of four rows that were written for changes, at most one and a bit is written
 //! again, and what is on disk stays within a few times of what is in memory.
 
 use std::collections::btree_map::Entry;
@@ -51,7 +51,7 @@ pub fn compact(
         let states = merge(&merged, fired(place.0), open, store)?;
         segments.retain(|segment| !merged.contains(segment));
         if !states.is_empty() {
-            let segment = store.write_segment((epoch, level + 1, place), states)?;
+            let segment = store.write_segment((epoch, level.saturating_add(1), place), states)?;
             segments.insert(run[0], segment);
         }
     }

@@ -1,6 +1,5 @@
 //! The operators of a plan on one shard, as a forest that batches are pushed through.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
@@ -17,7 +16,7 @@ use super::join::Indexed;
 use super::join::table::TableJoinOperator;
 use super::output::Output;
 use super::progress::{Moment, NodeProgress};
-use super::stateful::{self, Barrier, StateBatch, Stateful};
+use super::stateful::{self, Again, Barrier, StateBatch, Stateful};
 use super::unnest::UnnestOperator;
 use crate::expr::{CompiledExpr, SplitMix, Surroundings, Watermarks};
 use crate::window::Slicing;
@@ -25,6 +24,12 @@ use crate::window::assigner::to_millis;
 
 /// Most rows of window results that go on at once.
 const RESULT_ROWS: usize = 65_536;
+/// In how many pieces an operator gives all its state once more.
+const PIECES: usize = 16;
+/// Fewer rows are not worth a piece.
+const PIECE_ROWS_MIN: usize = 8_192;
+/// More would make a barrier long.
+const PIECE_ROWS_MAX: usize = 65_536;
 
 /// The operators of one shard.
 pub struct Chain {
@@ -305,16 +310,26 @@ impl Chain {
         done
     }
 
-    /// Third step: what changed since the last barrier; of the nodes in `whole`, all that there is.
-    pub fn changes(&mut self, epoch: Epoch, whole: &BTreeSet<NodeId>) -> Result<Vec<Exchange>> {
-        let mut changes = vec![];
+    /// Third step: what changed since the last barrier, and what `again` asks for; and those of its nodes
+    /// that have given their last piece.
+    pub fn changes(&mut self, epoch: Epoch, again: &Again) -> Result<(Vec<Exchange>, Vec<NodeId>)> {
+        let (mut changes, mut repeated) = (vec![], vec![]);
         for node in &mut self.nodes {
             for checker in &mut node.checkers {
                 checker.on_barrier(epoch)?;
             }
             if let Kind::Stateful(operator) = &mut node.kind {
-                if whole.contains(&node.id) {
+                if again.whole.contains(&node.id) {
                     operator.forget_checkpoints();
+                }
+                if let Some(is_first) = again.in_pieces.get(&node.id) {
+                    if *is_first {
+                        operator.begin_to_repeat();
+                    }
+                    let rows = operator.groups() / PIECES;
+                    if operator.repeat(rows.clamp(PIECE_ROWS_MIN, PIECE_ROWS_MAX)) {
+                        repeated.push(node.id);
+                    }
                 }
                 let states = operator.changes()?;
                 if !states.is_empty() {
@@ -325,7 +340,7 @@ impl Chain {
                 }
             }
         }
-        Ok(changes)
+        Ok((changes, repeated))
     }
 
     /// The operator of node `id`, for recovery.

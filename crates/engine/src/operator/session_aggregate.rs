@@ -263,6 +263,19 @@ impl Stateful for SessionAggregateOperator {
         }
     }
 
+    fn begin_to_repeat(&mut self) {
+        self.owned.begin_to_repeat();
+        if let Some(others) = &mut self.others {
+            others.store.begin_to_repeat();
+        }
+    }
+
+    fn repeat(&mut self, mut rows: usize) -> bool {
+        let is_last = self.owned.repeat(&mut rows);
+        let others = self.others.as_mut();
+        others.is_none_or(|others| others.store.repeat(&mut rows)) && is_last
+    }
+
     fn groups(&self) -> usize {
         let others = self.others.as_ref();
         self.owned.groups() + others.map_or(0, |others| others.store.groups())

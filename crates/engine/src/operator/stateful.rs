@@ -8,10 +8,12 @@
 //! State travels as [`StateBatch`]es, between shards and to disk. INVARIANT: restoring all of
 //! [`Stateful::changes`] since the beginning, oldest first, without what has expired, gives the state.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use millstream_core::plan::{JoinOn, Node, Operator, WindowKind};
-use millstream_core::{Error, Result, Watermark};
+use millstream_core::{Error, NodeId, Result, Watermark};
 
 use super::batch::Batch;
 use super::join::interval::IntervalJoinOperator;
@@ -52,6 +54,15 @@ pub struct Barrier {
     pub shards: usize,
     /// Which one this is.
     pub shard: usize,
+}
+
+/// What shards give checkpoints once more, besides what has changed.
+#[derive(Debug, Clone, Default)]
+pub struct Again {
+    /// Operators of which all state is given at once.
+    pub whole: BTreeSet<NodeId>,
+    /// Operators of which a piece is given, and whether it is the first.
+    pub in_pieces: BTreeMap<NodeId, bool>,
 }
 
 /// What a shard has to take in, or gives away: batches by shard.
@@ -118,6 +129,20 @@ pub trait Stateful: Send {
 
     /// Makes the next `changes` carry everything.
     fn forget_checkpoints(&mut self);
+
+    /// Begins to give all state once more, in pieces, each with the `changes` that come anyway: so that no
+    /// barrier has to wait for all of it. Operators that cannot give it with the next.
+    ///
+    /// INVARIANT: restoring what `changes` gave from the first piece to the last, and after, is enough.
+    fn begin_to_repeat(&mut self) {
+        self.forget_checkpoints();
+    }
+
+    /// Lets the next `changes` carry a piece of about so many rows more. Whether it is the last. Once
+    /// between two `changes`.
+    fn repeat(&mut self, _rows: usize) -> bool {
+        true
+    }
 
     /// Number of groups or rows that it remembers.
     fn groups(&self) -> usize;

@@ -453,6 +453,19 @@ impl Stateful for WindowAggregateOperator {
         }
     }
 
+    fn begin_to_repeat(&mut self) {
+        self.state.begin_to_repeat();
+        if let Some(sliding) = &mut self.sliding {
+            sliding.begin_to_repeat();
+        }
+    }
+
+    fn repeat(&mut self, mut rows: usize) -> bool {
+        let is_last = self.state.repeat(&mut rows);
+        let sliding = self.sliding.as_mut();
+        sliding.is_none_or(|sliding| sliding.repeat(&mut rows)) && is_last
+    }
+
     fn groups(&self) -> usize {
         let kept = self.sliding.as_ref().map_or(0, |s| s.kept().groups());
         let early = self.early.as_ref().map_or(0, Early::groups);

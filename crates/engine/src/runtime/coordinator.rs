@@ -20,15 +20,16 @@ use super::progress::{
     update_status,
 };
 use super::recovery::{self, Recovered, open_splits};
+use super::rewrites::Rewrites;
 use super::shard::{EpochOutput, Request, Shard, ShardSplit, SplitReport};
 use super::tables::Tables;
-use crate::checkpoint::compaction::{WHOLE, compact, drop_expired, outgrown};
+use crate::checkpoint::compaction::{WHOLE, compact, drop_expired};
 use crate::checkpoint::{
     CheckpointStore, Manifest, SegmentRef, SinkProgress, SourceProgress, StateRows,
 };
 use crate::operator::chain::NodeCounters;
 use crate::operator::progress::Moment;
-use crate::operator::{NodeProgress, StateBatch, stateful};
+use crate::operator::{Again, NodeProgress, StateBatch, stateful};
 use crate::protocol::{EpochProtocol, Event, Step};
 use crate::status::{JobState, JobStatus};
 
@@ -50,6 +51,7 @@ pub struct Coordinator<P> {
     manifest: Manifest,
     nodes: NodeProgress,
     rewrite_state: bool,
+    rewrites: Rewrites,
     levels: usize,
     memory: Arc<MemoryBudget>,
     clock: Arc<ProcessingClock>,
@@ -112,6 +114,7 @@ impl<P: ShardPool> Coordinator<P> {
             manifest: recovered.manifest,
             nodes: NodeProgress::new(&config.plan),
             rewrite_state: recovered.rewrite_state,
+            rewrites: Rewrites::default(),
             memory: recovered.memory,
             clock: recovered.clock,
             tables: recovered.tables,
@@ -254,11 +257,11 @@ impl<P: ShardPool> Coordinator<P> {
         let at = cut.at.take();
         let at = at.ok_or_else(|| Error::bug("shards are aligned at a moment"))?;
         self.fire(&at)?;
-        let whole = self.written_whole(&at);
-        let outputs = pool::finish(&mut self.pool, (epoch, &whole))?;
+        let again = self.given_again(&at);
+        let outputs = pool::finish(&mut self.pool, (epoch, &again))?;
         cut.standing = self.config.env.monotonic().saturating_sub(cut.started);
         cut.nodes = outputs.iter().map(|output| output.nodes.clone()).collect();
-        let next = self.make_durable((epoch, &at, &whole), sources, outputs)?;
+        let next = self.make_durable((epoch, &at, &again), sources, outputs)?;
         let sinks = self.config.plan.sinks.iter();
         let staged = sinks.filter(|sink| !next.sinks[&sink.table].staged.is_empty());
         let staged = staged.map(|sink| sink.id).collect();
@@ -269,12 +272,13 @@ impl<P: ShardPool> Coordinator<P> {
     /// The manifest that will decide the epoch.
     fn make_durable(
         &mut self,
-        (epoch, at, whole): (Epoch, &Moment, &BTreeSet<NodeId>),
+        (epoch, at, again): (Epoch, &Moment, &Again),
         mut sources: BTreeMap<String, SourceProgress>,
         outputs: Vec<EpochOutput>,
     ) -> Result<Manifest> {
         let mut staged: BTreeMap<SinkId, Vec<Staged>> = BTreeMap::new();
         let mut states = ChangedState::new();
+        let repeated = repeated_everywhere(&outputs);
         for (index, output) in outputs.into_iter().enumerate() {
             let shard = ShardIndex(u32::try_from(index).expect("few shards"));
             for (plan, counters) in self.config.plan.sources.iter().zip(&output.counters) {
@@ -302,7 +306,7 @@ impl<P: ShardPool> Coordinator<P> {
                 }
             }
         }
-        let segments = self.segments((epoch, at, whole), states)?;
+        let segments = self.segments((epoch, at, again), states, &repeated)?;
         let finished = !sources.is_empty() && sources.values().all(|s| s.fired == Watermark::MAX);
         Ok(Manifest {
             epoch,
@@ -319,36 +323,50 @@ impl<P: ShardPool> Coordinator<P> {
         })
     }
 
-    /// The nodes of which the epoch takes all state instead of what changed, in the place of their older
-    /// segments.
-    fn written_whole(&self, at: &Moment) -> BTreeSet<NodeId> {
+    /// The state that the epoch takes besides what has changed, in the place of older segments.
+    fn given_again(&mut self, at: &Moment) -> Again {
         if self.rewrite_state {
-            return self.config.plan.nodes.iter().map(|node| node.id).collect();
+            self.rewrites = Rewrites::default();
+            return Again {
+                whole: self.config.plan.nodes.iter().map(|node| node.id).collect(),
+                ..Again::default()
+            };
         }
         let mut segments = self.manifest.segments.clone();
         drop_expired(&mut segments, &|node| at.nodes[node.index()]);
-        outgrown(&segments)
+        self.rewrites.next(&segments)
     }
 
     fn segments(
-        &self,
-        (epoch, at, whole): (Epoch, &Moment, &BTreeSet<NodeId>),
+        &mut self,
+        (epoch, at, again): (Epoch, &Moment, &Again),
         states: ChangedState,
+        repeated: &BTreeSet<NodeId>,
     ) -> Result<Vec<SegmentRef>> {
         let mut segments = self.manifest.segments.clone();
-        segments.retain(|segment| !whole.contains(&segment.node));
+        segments.retain(|segment| !again.whole.contains(&segment.node));
         let plan = &self.config.plan;
         let fired = |node: NodeId| at.nodes[node.index()];
         drop_expired(&mut segments, &fired);
         for (place, states) in states {
-            let level = if whole.contains(&place.0) { WHOLE } else { 0 };
+            let is_whole = again.whole.contains(&place.0);
+            let level = if is_whole { WHOLE } else { 0 };
             segments.push(self.store.write_segment((epoch, level, place), states)?);
+        }
+        for node in repeated {
+            self.rewrites.finish(*node, &mut segments);
         }
         let open = |node: NodeId| {
             let node = &plan.nodes[node.index()];
             stateful::open(node, &plan.input_schemas(node))
         };
+        let (busy, idle) = segments
+            .into_iter()
+            .partition(|segment| self.rewrites.is_busy(segment.node));
+        segments = idle;
         compact(&mut segments, (epoch, &fired), &open, &self.store)?;
+        // Of one operator all are in the one or all in the other, so its order is kept.
+        segments.extend::<Vec<SegmentRef>>(busy);
         Ok(segments)
     }
 
@@ -414,4 +432,18 @@ impl<P: ShardPool> Coordinator<P> {
         }
         Ok(())
     }
+}
+
+/// Operators of which every shard has given the last piece.
+fn repeated_everywhere(outputs: &[EpochOutput]) -> BTreeSet<NodeId> {
+    let Some((first, others)) = outputs.split_first() else {
+        return BTreeSet::new();
+    };
+    let is_everywhere = |node: &&NodeId| others.iter().all(|other| other.repeated.contains(node));
+    first
+        .repeated
+        .iter()
+        .filter(is_everywhere)
+        .copied()
+        .collect()
 }

@@ -1,12 +1,10 @@
 //! The shards of a job, as the coordinator sees them: one call, one answer from each.
 
-use std::collections::BTreeSet;
-
-use millstream_core::{Epoch, Error, NodeId, Result};
+use millstream_core::{Epoch, Error, Result};
 
 use super::shard::{EpochOutput, Progress, Reply, Request, Shard, SplitReport};
-use crate::operator::Exchange;
 use crate::operator::progress::Moment;
+use crate::operator::{Again, Exchange};
 
 /// Shards on threads, or on the caller's.
 pub trait ShardPool {
@@ -61,12 +59,12 @@ pub fn fire(pool: &mut dyn ShardPool, level: usize, routed: Vec<Vec<Exchange>>) 
     pool.call(requests).map(drop)
 }
 
-/// Ends the barrier; what each shard hands over: of the nodes in `whole` all state.
+/// Ends the barrier; what each shard hands over.
 pub fn finish(
     pool: &mut dyn ShardPool,
-    (epoch, whole): (Epoch, &BTreeSet<NodeId>),
+    (epoch, again): (Epoch, &Again),
 ) -> Result<Vec<EpochOutput>> {
-    let requests = (0..pool.shards()).map(|_| Request::Finish(epoch, whole.clone()));
+    let requests = (0..pool.shards()).map(|_| Request::Finish(epoch, again.clone()));
     let requests = requests.collect();
     let replies = pool.call(requests)?.into_iter();
     replies

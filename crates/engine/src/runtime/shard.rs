@@ -1,7 +1,6 @@
 //! One shard: some splits, a chain of operators, a writer for each sink. No threads, no clock of its
 //! own: somebody calls [`Shard::poll`] and hands it requests.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_core::env::Env;
@@ -20,7 +19,9 @@ use crate::operator::chain::NodeCounters;
 use crate::operator::late::{LateTable, distinct_rows};
 use crate::operator::progress::Moment;
 use crate::operator::source::{SourceRows, by_id};
-use crate::operator::{Batch, Chain, Exchange, LateRows, Output, SourceOperator, SplitContext};
+use crate::operator::{
+    Again, Batch, Chain, Exchange, LateRows, Output, SourceOperator, SplitContext,
+};
 
 /// Most bytes read from a split at once.
 pub(super) const READ_BYTES: usize = 1 << 20;
@@ -113,8 +114,8 @@ pub enum Request {
     Close(usize, Moment),
     /// Merge and fire them (see [`Chain::fire`]).
     Fire(usize, Vec<Exchange>),
-    /// Hand over the epoch, of these nodes with all their state, then read on.
-    Finish(Epoch, BTreeSet<NodeId>),
+    /// Hand over the epoch, with what is to be given again, then read on.
+    Finish(Epoch, Again),
     /// Nothing has changed: read on.
     Resume,
 }
@@ -158,6 +159,8 @@ pub struct EpochOutput {
     pub counters: Vec<SourceCounters>,
     /// Changes of open windows.
     pub changes: Vec<Exchange>,
+    /// Operators that have given the last piece of what is given again.
+    pub repeated: Vec<NodeId>,
     /// Staged rows.
     pub prepared: Vec<(SinkId, Prepared)>,
     /// Counters by node.
@@ -320,8 +323,8 @@ impl Shard {
                 self.chain.fire(level, &exchanges, &mut output)?;
                 Ok(Reply::Done)
             }
-            Request::Finish(epoch, whole) => {
-                Ok(Reply::Output(Box::new(self.finish(epoch, &whole)?)))
+            Request::Finish(epoch, again) => {
+                Ok(Reply::Output(Box::new(self.finish(epoch, &again)?)))
             }
             Request::Resume => Ok(Reply::Done),
         }
@@ -343,18 +346,19 @@ impl Shard {
             .collect()
     }
 
-    fn finish(&mut self, epoch: Epoch, whole: &BTreeSet<NodeId>) -> Result<EpochOutput> {
+    fn finish(&mut self, epoch: Epoch, again: &Again) -> Result<EpochOutput> {
         let mut prepared = vec![];
         for (writer, sink) in self.writers.iter_mut().zip(&self.plan.sinks) {
             if let Some(staged) = writer.prepare(epoch)? {
                 prepared.push((sink.id, staged));
             }
         }
-        let changes = self.chain.changes(epoch, whole)?;
+        let (changes, repeated) = self.chain.changes(epoch, again)?;
         self.measure();
         Ok(EpochOutput {
             counters: self.counters.iter_mut().map(std::mem::take).collect(),
             changes,
+            repeated,
             prepared,
             nodes: self.chain.counters(),
         })

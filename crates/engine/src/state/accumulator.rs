@@ -20,6 +20,7 @@ use millstream_core::plan::{AggregateCall, AggregateFunction};
 use millstream_core::types::sql_name;
 use millstream_core::{Error, Result};
 
+use super::dirty::DirtySet;
 use super::distinct::Distinct;
 use super::distinct_sets::DistinctSets;
 use super::group_table::KeyEncoder;
@@ -48,6 +49,21 @@ pub trait Accumulator: Send {
 
     /// Makes the next `changes` give everything: older checkpoints no longer count.
     fn forget_checkpoints(&mut self) {}
+
+    /// Whether it can give everything once more in pieces, while `changes` go on. Where each change gives
+    /// the whole state of a group, giving the groups in pieces is all there is to it.
+    fn repeats_in_pieces(&self) -> bool {
+        true
+    }
+
+    /// Begins to give everything once more that it has given, in pieces.
+    fn begin_to_repeat(&mut self) {}
+
+    /// Lets the next `changes` give up to `entries` more of it again, of groups that it adds to `groups`, and
+    /// takes as many off `entries`. Whether that was the last piece. Once between two `changes`.
+    fn repeat(&mut self, _entries: &mut usize, _groups: &mut DirtySet) -> bool {
+        true
+    }
 
     /// Adds states: row i belongs to `groups[i]`.
     fn merge(&mut self, state: &[ArrayRef], groups: &[u32]) -> Result<()>;

@@ -1,5 +1,7 @@
 //! Which groups changed since the last checkpoint: a bitmap, so that marking costs one cached write.
 
+use std::ops::Range;
+
 /// A set of group indices.
 #[derive(Debug, Default)]
 pub struct DirtySet {
@@ -18,6 +20,12 @@ impl DirtySet {
         }
     }
 
+    /// Adds the groups of a range.
+    pub fn mark_range(&mut self, groups: Range<usize>) {
+        let index = |group: usize| u32::try_from(group).expect("group indices are u32");
+        groups.for_each(|group| self.mark(&[index(group)]));
+    }
+
     /// Memory in bytes, without the set itself.
     pub fn size(&self) -> usize {
         self.words.capacity() * size_of::<u64>()
@@ -25,8 +33,7 @@ impl DirtySet {
 
     /// Adds groups `0..count`.
     pub fn mark_all(&mut self, count: usize) {
-        let groups = u32::try_from(count).expect("group indices are u32");
-        self.mark(&(0..groups).collect::<Vec<_>>());
+        self.mark_range(0..count);
     }
 
     /// The groups in ascending order; the set is empty afterwards.

@@ -3,8 +3,10 @@
 //! Each value gets a number once per window ([`GroupTable`] of the values); the sets of all groups
 //! are one hash set of (group, value number) pairs: 8 bytes a member, whatever the values' length.
 //! `log` keeps the pairs in the order they came: it groups them when read, and what lies behind
-//! `logged` is what a checkpoint has to write.
+//! `logged` is what a checkpoint has to write, and what it writes once more is a piece of the log at a time:
+//! a set may come in parts, as what is restored is put together.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int32Array, ListArray};
@@ -15,6 +17,7 @@ use millstream_core::Result;
 use millstream_core::plan::{AggregateCall, AggregateFunction};
 
 use super::accumulator::{Accumulator, Input, plain};
+use super::dirty::DirtySet;
 use super::group_table::{GroupTable, KeyEncoder};
 
 /// See the module.
@@ -26,6 +29,10 @@ pub struct Distinct {
     members: HashTable<Pair>,
     log: Vec<Pair>,
     logged: usize,
+    /// What of the log is still to be given once more.
+    to_repeat: Range<usize>,
+    /// The piece that the next changes give.
+    repeated: Range<usize>,
     scratch: Vec<u32>,
     groups: usize,
 }
@@ -66,6 +73,8 @@ impl Distinct {
             members: HashTable::new(),
             log: vec![],
             logged: 0,
+            to_repeat: 0..0,
+            repeated: 0..0,
             scratch: vec![],
             groups: 0,
         }
@@ -82,8 +91,8 @@ impl Distinct {
     }
 
     /// Values as a list for each of `groups`, from `pairs`.
-    fn lists(&self, pairs: &[Pair], groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let mut sorted = pairs.to_vec();
+    fn lists(&self, pairs: Vec<Pair>, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let mut sorted = pairs;
         sorted.sort_unstable();
         let mut numbers = vec![];
         let mut lengths = vec![];
@@ -138,17 +147,36 @@ impl Accumulator for Distinct {
     }
 
     fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        self.lists(&self.log, groups)
+        self.lists(self.log.clone(), groups)
     }
 
     fn changes(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let lists = self.lists(&self.log[self.logged..], groups)?;
+        let mut pairs = self.log[self.logged..].to_vec();
+        pairs.extend_from_slice(&self.log[self.repeated.clone()]);
+        let lists = self.lists(pairs, groups)?;
         self.logged = self.log.len();
+        self.repeated = 0..0;
         Ok(lists)
     }
 
     fn forget_checkpoints(&mut self) {
         self.logged = 0;
+        (self.to_repeat, self.repeated) = (0..0, 0..0);
+    }
+
+    fn begin_to_repeat(&mut self) {
+        self.to_repeat = 0..self.logged;
+    }
+
+    fn repeat(&mut self, entries: &mut usize, groups: &mut DirtySet) -> bool {
+        let piece = self.to_repeat.len().min(*entries);
+        *entries -= piece;
+        self.repeated = self.to_repeat.start..self.to_repeat.start + piece;
+        self.to_repeat.start += piece;
+        for pair in &self.log[self.repeated.clone()] {
+            groups.mark(&[pair.group]);
+        }
+        self.to_repeat.is_empty()
     }
 
     fn merge(&mut self, state: &[ArrayRef], groups: &[u32]) -> Result<()> {

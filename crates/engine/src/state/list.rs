@@ -258,6 +258,10 @@ impl Accumulator for List {
         Ok(lists)
     }
 
+    fn repeats_in_pieces(&self) -> bool {
+        false
+    }
+
     fn forget_checkpoints(&mut self) {
         self.logged = 0;
         self.moved.clear();

@@ -316,6 +316,10 @@ impl Accumulator for Multiset {
         Ok(lists)
     }
 
+    fn repeats_in_pieces(&self) -> bool {
+        false
+    }
+
     fn forget_checkpoints(&mut self) {
         self.changed = (0..u32::try_from(self.entries.len()).expect("entry indices")).collect();
         self.entries

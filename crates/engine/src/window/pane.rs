@@ -1,5 +1,7 @@
 //! One window under one grouping set: its groups and their accumulators.
 
+use std::ops::Range;
+
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use millstream_core::Result;
@@ -12,6 +14,8 @@ pub struct Pane {
     table: GroupTable,
     accumulators: Vec<Box<dyn Accumulator>>,
     dirty: DirtySet,
+    /// Groups that checkpoints must be given once more.
+    to_repeat: Range<usize>,
     /// Groups that changed since results were put out early, if they are.
     unshown: Option<DirtySet>,
 }
@@ -35,6 +39,7 @@ impl Pane {
             table: GroupTable::default(),
             accumulators,
             dirty: DirtySet::default(),
+            to_repeat: 0..0,
             unshown: shows_early.then(DirtySet::default),
         }
     }
@@ -193,8 +198,35 @@ impl Pane {
         self.unshown.as_mut().map_or(vec![], DirtySet::take)
     }
 
+    /// Begins to give checkpoints everything once more, in pieces.
+    pub fn begin_to_repeat(&mut self) {
+        if !self.accumulators.iter().all(|a| a.repeats_in_pieces()) {
+            return self.forget_checkpoints();
+        }
+        self.accumulators
+            .iter_mut()
+            .for_each(|a| a.begin_to_repeat());
+        self.to_repeat = 0..self.table.len();
+    }
+
+    /// Lets the next changes carry a piece of up to `rows` more of it, and takes as many off `rows`.
+    /// Whether it was the last piece.
+    pub fn repeat(&mut self, rows: &mut usize) -> bool {
+        let piece = self.to_repeat.len().min(*rows);
+        *rows -= piece;
+        let start = self.to_repeat.start;
+        self.dirty.mark_range(start..start + piece);
+        self.to_repeat.start += piece;
+        let mut is_last = self.to_repeat.is_empty();
+        for accumulator in &mut self.accumulators {
+            is_last &= accumulator.repeat(rows, &mut self.dirty);
+        }
+        is_last
+    }
+
     /// Makes the next checkpoint carry everything.
     pub fn forget_checkpoints(&mut self) {
+        self.to_repeat = 0..0;
         self.dirty.mark_all(self.table.len());
         for accumulator in &mut self.accumulators {
             accumulator.forget_checkpoints();

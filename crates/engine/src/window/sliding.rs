@@ -90,6 +90,16 @@ impl Sliding {
         self.kept.changes()
     }
 
+    /// See [`WindowState::begin_to_repeat`].
+    pub fn begin_to_repeat(&mut self) {
+        self.kept.begin_to_repeat();
+    }
+
+    /// See [`WindowState::repeat`].
+    pub fn repeat(&mut self, rows: &mut usize) -> bool {
+        self.kept.repeat(rows)
+    }
+
     /// Memory in bytes.
     pub fn size(&self) -> usize {
         let growing = self.growing.iter().flat_map(|(_, panes)| panes);

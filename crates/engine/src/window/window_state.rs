@@ -360,6 +360,21 @@ impl WindowState {
         Ok(())
     }
 
+    /// Begins to give everything once more, in pieces, while changes go on.
+    pub fn begin_to_repeat(&mut self) {
+        self.windows
+            .values_mut()
+            .flatten()
+            .for_each(Pane::begin_to_repeat);
+    }
+
+    /// Lets the next `changes` carry a piece of it, and takes its rows off `rows`. Whether it was the last.
+    pub fn repeat(&mut self, rows: &mut usize) -> bool {
+        // One that has more has used up all rows.
+        let mut panes = self.windows.values_mut().flatten();
+        panes.all(|pane| pane.repeat(rows))
+    }
+
     /// Makes the next `changes` carry everything.
     pub fn forget_checkpoints(&mut self) {
         for pane in self.windows.values_mut().flatten() {

@@ -5,6 +5,7 @@
 mod clock;
 mod damage;
 mod faults;
+mod pieces;
 mod random_crashes;
 mod savepoints;
 mod splits;

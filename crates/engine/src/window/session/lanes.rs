@@ -4,6 +4,7 @@
 //! INVARIANT: the open intervals of one split and key do not touch one another.
 
 use std::hint::black_box;
+use std::ops::Range;
 
 use millstream_core::Watermark;
 
@@ -207,6 +208,17 @@ impl Lanes {
         let mut lanes: Vec<_> = lanes.collect();
         lanes.sort_by_key(|(of, _)| of.split);
         lanes
+    }
+
+    /// How many places there are, free ones among them. What is there keeps its place.
+    pub fn slots(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Makes the next `take_changed` give what is in these places.
+    pub fn mark_slots(&mut self, slots: Range<usize>) {
+        let end = slots.end.min(self.lanes.len());
+        self.changed.mark_range(slots.start.min(end)..end);
     }
 
     /// Makes the next `take_changed` give everything, or nothing.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::ops::Range;
 
 use millstream_core::Watermark;
 
@@ -465,6 +466,17 @@ impl Sessions {
         let mut changed = self.changed.take();
         changed.retain(|at| self.slots[*at as usize].key != NONE);
         changed
+    }
+
+    /// How many places there are, free ones among them. What is there keeps its place.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Makes the next `take_changed` give what is in these places.
+    pub fn mark_slots(&mut self, slots: Range<usize>) {
+        let end = slots.end.min(self.slots.len());
+        self.changed.mark_range(slots.start.min(end)..end);
     }
 
     /// Makes the next `take_changed` give everything, or nothing.

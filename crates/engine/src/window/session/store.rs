@@ -4,6 +4,7 @@
 //! [`SessionStore::absorb`]. At a barrier [`SessionStore::fire`] gives the sessions that are complete, or
 //! [`SessionStore::give_away`] all of them to the shards that own their keys.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
@@ -26,6 +27,8 @@ pub struct SessionStore {
     lanes: Lanes,
     groups: Groups,
     splits: Vec<Box<str>>,
+    /// Sessions and lanes that checkpoints must be given once more.
+    to_repeat: [Range<usize>; 2],
 }
 
 /// A kind of state (see [`SessionShape`]).
@@ -82,6 +85,7 @@ impl SessionStore {
             lanes: Lanes::new(shape.gap_ms()),
             groups: Groups::new(shape.clone())?,
             splits: vec![],
+            to_repeat: [0..0, 0..0],
             shape,
         })
     }
@@ -436,6 +440,27 @@ impl SessionStore {
     pub fn forget_checkpoints(&mut self) {
         self.sessions.mark_all(true);
         self.lanes.mark_all(true);
+    }
+
+    /// Begins to give everything once more, in pieces, while changes go on.
+    pub fn begin_to_repeat(&mut self) {
+        self.to_repeat = [0..self.sessions.slots(), 0..self.lanes.slots()];
+    }
+
+    /// Lets the next `changes` carry a piece of it, and takes its rows off `rows`. Whether it was the last.
+    pub fn repeat(&mut self, rows: &mut usize) -> bool {
+        let mut pieces = self.to_repeat.iter_mut().map(|to_repeat| {
+            let piece = to_repeat.len().min(*rows);
+            *rows -= piece;
+            let start = to_repeat.start;
+            to_repeat.start += piece;
+            start..to_repeat.start
+        });
+        let mut next = || pieces.next().expect("there are two");
+        let (sessions, lanes) = (next(), next());
+        self.sessions.mark_slots(sessions);
+        self.lanes.mark_slots(lanes);
+        self.to_repeat.iter().all(|to_repeat| to_repeat.is_empty())
     }
 
     /// Number of groups.
