@@ -14,6 +14,7 @@ pub mod run;
 pub mod savepoint;
 mod session;
 mod signals;
+pub mod sim;
 pub mod sql;
 pub mod verify;
 
@@ -75,6 +76,8 @@ pub enum Command {
     Sql(sql::SqlArguments),
     /// Keep a checkpoint by name, to go back to or to upgrade from
     Savepoint(savepoint::SavepointArguments),
+    /// Check on this machine that every event counts once, whatever fails: simulated histories
+    Sim(sim::SimArguments),
     /// Make up events
     Generate(generate::GenerateArguments),
     /// Check every file of a data directory that nobody runs on
@@ -91,6 +94,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Explain(arguments) => explain::run(&arguments, &common),
         Command::Sql(arguments) => sql::run(&arguments, &common),
         Command::Savepoint(arguments) => savepoint::run(&arguments, &common),
+        Command::Sim(arguments) => sim::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments, &common),
         Command::Verify(arguments) => verify::run(&arguments, &common),
     }

@@ -16,6 +16,7 @@
 //! What must hold: see [`check`] (at the end), [`process`] (after each epoch), [`remote`] and
 //! [`connectors`] (at each commit), [`history`] (how processes may end, and that they do).
 
+pub mod campaign;
 pub mod check;
 pub mod config;
 pub mod connectors;
@@ -28,9 +29,11 @@ pub mod oracle;
 pub mod process;
 pub mod query;
 pub mod remote;
+pub mod shrink;
 pub mod storage;
 pub mod trace;
 pub mod world;
 
+pub use campaign::{Summary, run_seeds};
 pub use config::Config;
 pub use history::{Outcome, run};

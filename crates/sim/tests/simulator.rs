@@ -1,14 +1,12 @@
-//! The simulator itself, and the seeds that CI runs: half by each thread.
+//! The seeds that CI runs.
 //!
 //! `MILLSTREAM_SEED=s` begins at that seed, `MILLSTREAM_SEEDS=n` runs so many; one seed alone prints its
 //! trace.
 
-use std::fmt::Write as _;
+use millstream_sim::simulator::{Config, run, run_seeds};
 
-use millstream_sim::simulator::{Config, run};
-
-const SEEDS: u64 = 60;
-const THREADS: u64 = 2;
+const SEEDS: u64 = 500;
+const THREADS: usize = 2;
 
 fn number(name: &str, default: u64) -> u64 {
     let text = std::env::var(name).ok();
@@ -21,28 +19,13 @@ fn whatever_fails_every_event_counts_once() {
         number("MILLSTREAM_SEED", 0),
         number("MILLSTREAM_SEEDS", SEEDS),
     );
-    let failures = |thread: u64| {
-        let mut text = String::new();
-        for seed in (from..from + seeds).filter(|seed| seed % THREADS == thread) {
-            let config = Config::random(seed);
-            let outcome = run(&config, seeds == 1);
-            if seeds == 1 {
-                println!("{}{config}", outcome.trace.text());
-            }
-            if let Some(violation) = &outcome.violation {
-                writeln!(text, "seed {seed}: {violation}\n{config}").expect("text can always grow");
-            }
-        }
-        text
-    };
-    let found: String = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS)
-            .map(|thread| scope.spawn(move || failures(thread)))
-            .collect();
-        let texts = threads.into_iter().map(|thread| thread.join());
-        texts.map(|text| text.expect("no panic")).collect()
-    });
-    assert!(found.is_empty(), "\n{found}");
+    let summary = run_seeds(from..from + seeds, THREADS, &|_| ());
+    println!("{}", summary.text());
+    if seeds == 1 {
+        println!("{}", run(&Config::random(from), true).trace.text());
+    }
+    let failures: Vec<&str> = summary.failures.iter().map(|(_, text)| &**text).collect();
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
 
 #[test]

@@ -6,7 +6,18 @@
 use super::numbered;
 
 /// What can come after `millstream`.
-const COMMANDS: &[&str] = &["demo", "run", "check", "explain", "sql", "generate", "help"];
+const COMMANDS: &[&str] = &[
+    "demo",
+    "run",
+    "check",
+    "explain",
+    "sql",
+    "savepoint",
+    "sim",
+    "verify",
+    "generate",
+    "help",
+];
 
 const LANGUAGES: &[&str] = &["sh", "bash", "console", "shell"];
 
