@@ -53,8 +53,9 @@ impl Acknowledged {
         let (newest, damaged) = Self::newest(&bytes);
         let Some(newest) = newest else {
             return Err(Error::corrupt(format!(
-                "`{path}`: found {} bytes without a sound entry; restore the partition's folder \
-                 from a backup, or delete this file if its newest segment is known to be whole",
+                "`{path}`: found {} bytes without a sound entry, expected those of version `MSA1`; \
+                 restore the partition's folder from a backup, or delete this file if its newest \
+                 segment is known to be whole",
                 bytes.len()
             )));
         };

@@ -69,6 +69,11 @@ impl TopicOptions {
     /// From `topic.json` at `path`. `Corrupt` if it is damaged.
     pub(super) fn from_json(path: &str, bytes: &[u8]) -> Result<Self> {
         let damaged = |why: String| Error::corrupt(format!("`{path}`: {why}"));
+        if let Ok(Format { format }) = serde_json::from_slice(bytes)
+            && format > FORMAT
+        {
+            return Err(newer(path, format, FORMAT));
+        }
         let definition = Definition::parse(bytes)
             .map_err(|why| damaged(format!("{why}; restore it from a backup")))?;
         let options = Self {
@@ -79,6 +84,13 @@ impl TopicOptions {
         options.check().map_err(|e| damaged(e.to_string()))?;
         Ok(options)
     }
+}
+
+/// The error for a file that this version is too old to read.
+pub(super) fn newer(path: &str, found: u32, expected: u32) -> Error {
+    Error::invalid(format!(
+        "`{path}` was written by a newer version: format {found}, this one reads up to {expected}"
+    ))
 }
 
 /// `topic.json`.
@@ -191,7 +203,7 @@ mod tests {
         for text in [
             "",
             "{}",
-            r#"{"format":3,"partitions":1}"#,
+            r#"{"format":0,"partitions":1}"#,
             r#"{"format":1,"partitions":0}"#,
             r#"{"format":1,"partitions":1,"crc32":5}"#,
         ] {
@@ -199,6 +211,13 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Corrupt);
             assert!(error.to_string().starts_with("`t/topic.json`: "), "{error}");
         }
+        let error = TopicOptions::from_json("t/topic.json", br#"{"format":3}"#).unwrap_err();
+        let expected =
+            "`t/topic.json` was written by a newer version: format 3, this one reads up to 2";
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (ErrorKind::InvalidInput, expected)
+        );
     }
 
     #[test]

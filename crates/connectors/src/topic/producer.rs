@@ -7,6 +7,8 @@ use millstream_core::{Epoch, Error, ErrorKind, Incarnation, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::definition::newer;
+
 /// A producer's name has at most so many bytes.
 const ID_BYTES_MAX: usize = 4096;
 
@@ -52,6 +54,11 @@ struct Checkpoint {
     format: u32,
     crc32: u32,
     producers: Box<RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
 }
 
 const FORMAT: u32 = 1;
@@ -101,6 +108,11 @@ impl Producers {
         }
         let bytes = storage.read(path)?;
         let damaged = |why: String| Error::corrupt(format!("`{path}`: {why}"));
+        if let Ok(Format { format }) = serde_json::from_slice(&bytes)
+            && format > FORMAT
+        {
+            return Err(newer(path, format, FORMAT));
+        }
         let checkpoint: Checkpoint =
             serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
         if checkpoint.format != FORMAT {
@@ -175,7 +187,7 @@ mod tests {
         let text = String::from_utf8(storage.read("p.json").unwrap()).unwrap();
         for (from, to) in [
             ("\"epoch\":2", "\"epoch\":3"),
-            ("\"format\":1", "\"format\":2"),
+            ("\"format\":1", "\"format\":0"),
             ("{", ""),
         ] {
             assert!(text.contains(from), "{text}");

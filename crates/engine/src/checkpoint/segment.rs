@@ -1,6 +1,9 @@
 //! State segments: Arrow IPC files (LZ4) that any Arrow tool reads. Columns: `shard` (UInt32), then
 //! those of the operator's state (see [`StateBatch`](crate::operator::StateBatch)), of one part. How
 //! rows of newer segments replace those of older ones is the operator's affair.
+//!
+//! The schema's metadata says the version, `millstream.version` = 2; files of version 1 say none. The
+//! manifest has length and checksum of the whole file.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -11,6 +14,11 @@ use arrow::ipc::CompressionType;
 use arrow::ipc::reader::FileReader;
 use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
 use millstream_core::{Error, Result, ShardIndex};
+
+/// The highest version of the format that this code reads, and the one that it writes.
+pub const FORMAT: u32 = 2;
+
+const VERSION: &str = "millstream.version";
 
 /// State rows of one shard.
 #[derive(Debug, Clone)]
@@ -28,7 +36,8 @@ pub fn encode(states: Vec<StateRows>) -> Result<Vec<u8>> {
     let first = first.ok_or_else(|| Error::bug("a segment has rows"))?;
     let mut fields = vec![Arc::new(Field::new("shard", DataType::UInt32, false))];
     fields.extend(first.rows.schema().fields().iter().cloned());
-    let schema = Arc::new(Schema::new(fields));
+    let version = [(VERSION.to_owned(), FORMAT.to_string())];
+    let schema = Arc::new(Schema::new_with_metadata(fields, version.into()));
     let options =
         IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
     // PERF: room for all, of which only what is written is ever touched: growing would copy.
@@ -52,6 +61,24 @@ pub fn decode(path: &str, bytes: Vec<u8>) -> Result<Vec<StateRows>> {
         Error::corrupt(format!("state segment `{path}` is damaged: {what}"))
     };
     let reader = FileReader::try_new(Cursor::new(bytes), None).map_err(|e| damaged(&e))?;
+    let schema = reader.schema();
+    let version = schema
+        .metadata()
+        .get(VERSION)
+        .map(|text| text.parse::<u32>());
+    match version {
+        None | Some(Ok(1..=FORMAT)) => {}
+        Some(Ok(found)) if found > FORMAT => {
+            let message = format!(
+                "state segment `{path}` was written by a newer version: format {found}, this one \
+                 reads up to {FORMAT}"
+            );
+            return Err(Error::invalid(message));
+        }
+        Some(_) => return Err(damaged(&"its version is not a number")),
+    }
+    let own: Vec<_> = schema.fields().iter().skip(1).cloned().collect();
+    let own = Arc::new(Schema::new(own));
     let mut states = vec![];
     for batch in reader {
         let batch = batch.map_err(|error| damaged(&error))?;
@@ -62,8 +89,8 @@ pub fn decode(path: &str, bytes: Vec<u8>) -> Result<Vec<StateRows>> {
             continue;
         }
         let shard = ShardIndex(batch.column(0).as_primitive::<UInt32Type>().value(0));
-        let columns: Vec<usize> = (1..batch.num_columns()).collect();
-        let rows = batch.project(&columns).map_err(|error| damaged(&error))?;
+        let columns = batch.columns()[1..].to_vec();
+        let rows = RecordBatch::try_new(own.clone(), columns).map_err(|error| damaged(&error))?;
         states.push(StateRows { shard, rows });
     }
     Ok(states)
