@@ -5,6 +5,7 @@
 //! [`RowShape`]: decoded, then metadata, then computed ones. Only columns that something reads are
 //! in the shape. `Display` is what EXPLAIN prints; [`Plan::fingerprint`] is a hash of that text.
 
+mod describe;
 mod join;
 mod ordered;
 mod restart;
@@ -578,32 +579,7 @@ impl Plan {
             }
             f.write_str(": ")?;
         }
-        let input = self.input_schema(node.inputs[0]);
-        match &node.operator {
-            Operator::Filter(predicate) => writeln!(f, "filter {predicate}")?,
-            Operator::Project(exprs) => {
-                let columns: Vec<String> = exprs
-                    .iter()
-                    .zip(node.schema.fields())
-                    .map(|(expr, field)| named(expr, field.name()))
-                    .collect();
-                writeln!(f, "project {}", columns.join(", "))?;
-            }
-            Operator::AssignWindow(window) => {
-                writeln!(f, "assign {}", WindowText(window, &input))?;
-            }
-            Operator::WindowAggregate(aggregate) => {
-                writeln!(f, "{}", AggregateText(aggregate, &input, &node.schema))?;
-            }
-            Operator::WindowRank(rank) => writeln!(f, "{}", ordered::RankText(rank, &input))?,
-            Operator::Over(over) => {
-                writeln!(f, "{}", ordered::OverText(over, &input, &node.schema))?;
-            }
-            Operator::Union => writeln!(f, "union")?,
-            Operator::Join(join) => writeln!(f, "{}", self.join_text(node, join))?,
-            Operator::Unnest(unnest) => writeln!(f, "{}", unnest.text(&input, &node.schema))?,
-            Operator::Sink(id) => writeln!(f, "sink {}", self.sinks[id.index()])?,
-        }
+        writeln!(f, "{}", self.step_text(node))?;
         for next in self.consumers(NodeInput::Node(node.id)) {
             self.fmt_node(f, next, depth + 1)?;
         }

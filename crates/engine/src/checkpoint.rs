@@ -8,7 +8,9 @@
 
 pub mod audit;
 pub mod compaction;
+pub mod description;
 pub mod envelope;
+pub mod lineage;
 pub mod manifest;
 pub mod savepoint;
 pub mod segment;

@@ -13,6 +13,7 @@
 //!
 //! [`StepJob`] drives the same coordinator and shards on the caller's thread.
 
+mod adopt;
 pub mod alignment;
 pub mod clock;
 pub mod config;
@@ -21,14 +22,16 @@ pub mod job;
 pub mod memory;
 mod pauses;
 pub mod pool;
+pub mod preview;
 pub mod progress;
+mod rebuild;
 pub mod recovery;
-pub mod rewind;
 mod rewrites;
 pub mod shard;
 pub mod step_job;
 pub mod tables;
 pub mod threads;
+pub mod upgrade;
 mod way_back;
 
 pub use config::{JobConfig, StartOptions};

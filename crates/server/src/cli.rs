@@ -9,6 +9,7 @@ pub mod explain;
 mod failure;
 pub mod generate;
 mod pipeline_file;
+pub mod plan;
 mod rewinding;
 pub mod run;
 pub mod savepoint;
@@ -72,6 +73,8 @@ pub enum Command {
     Check(check::CheckArguments),
     /// Show the plan of a pipeline file
     Explain(explain::ExplainArguments),
+    /// Say what a changed pipeline file would keep of a checkpoint
+    Plan(plan::PlanArguments),
     /// Ask a question of the tables
     Sql(sql::SqlArguments),
     /// Keep a checkpoint by name, to go back to or to upgrade from
@@ -92,6 +95,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Run(arguments) => run::run(&arguments, &common),
         Command::Check(arguments) => check::run(&arguments, &common),
         Command::Explain(arguments) => explain::run(&arguments, &common),
+        Command::Plan(arguments) => plan::run(&arguments, &common),
         Command::Sql(arguments) => sql::run(&arguments, &common),
         Command::Savepoint(arguments) => savepoint::run(&arguments, &common),
         Command::Sim(arguments) => sim::run(&arguments),

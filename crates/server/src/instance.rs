@@ -18,7 +18,7 @@ use millstream_core::env::Env;
 use millstream_core::plan::Plan;
 use millstream_core::storage::Storage;
 use millstream_core::{Error, EventTime, Result};
-use millstream_engine::runtime::rewind::{self, Rewind};
+use millstream_engine::runtime::preview::{self, Preview};
 use millstream_engine::{Job, JobConfig, JobHandle, StartOptions};
 use tokio::runtime::{Builder, Runtime};
 
@@ -106,9 +106,9 @@ impl Instance {
         Ok(true)
     }
 
-    /// What starting the pipeline so would rewind.
-    pub fn preview(&self, plan: &Plan, start: StartOptions) -> Result<Option<Rewind>> {
-        rewind::preview(&self.job_config(Arc::new(plan.clone()), start))
+    /// What starting the pipeline so would do.
+    pub fn preview(&self, plan: &Plan, start: &StartOptions) -> Result<Preview> {
+        preview::preview(plan, (&self.storage, &self.env), start)
     }
 
     /// Starts the pipeline from where it was, or from an older checkpoint.

@@ -11,4 +11,5 @@ mod binary {
     pub mod savepoint;
     pub mod serve;
     pub mod support;
+    pub mod upgrade;
 }

@@ -125,7 +125,7 @@ impl DataDirectory {
             return Ok(None);
         }
         if let Some(found) = version_number(&bytes).filter(|found| *found > VERSION_NUMBER) {
-            return Err(self.is_newer(found));
+            return Err(is_newer(&self.path, found));
         }
         let found: String = String::from_utf8_lossy(&bytes).chars().take(80).collect();
         let (found, expected) = (found.escape_debug(), expected.escape_debug());
@@ -144,6 +144,19 @@ impl DataDirectory {
             path.to_string_lossy().into_owned()
         };
         Ok(found.into_iter().map(relative).collect())
+    }
+
+    /// The files at `path`, whoever owns them now: to be looked at, by whoever can bear that they change
+    /// meanwhile. `InvalidInput` if it is no data directory of this version.
+    pub fn look(path: impl AsRef<Path>) -> Result<LocalStorage> {
+        let path = path.as_ref();
+        if !path.is_dir() {
+            return Err(named(path, "does not exist"));
+        }
+        match check_version(path)? {
+            true => Ok(LocalStorage::new(path)),
+            false => Err(named(path, "holds no Millstream data: it has no `VERSION`")),
+        }
     }
 
     /// Tells other processes where the server of this directory listens: `http://127.0.0.1:8080`.
@@ -205,33 +218,36 @@ impl DataDirectory {
 
     /// Whether it has a version. `InvalidInput` if that is not one that this program reads.
     fn check_version(&self) -> Result<bool> {
-        let storage = self.storage();
-        if storage.length(VERSION)?.is_none() {
-            return Ok(false);
-        }
-        let bytes = storage.read(VERSION)?;
-        let text = String::from_utf8_lossy(&bytes);
-        match version_number(&bytes) {
-            Some(found) if found > VERSION_NUMBER => Err(self.is_newer(found)),
-            Some(VERSION_NUMBER) => Ok(true),
-            _ => Err(named(
-                &self.path,
-                &format!(
-                    "has a `VERSION` that says `{}`, expected `{VERSION_TEXT}{VERSION_NUMBER}`",
-                    text.trim().chars().take(80).collect::<String>()
-                ),
-            )),
-        }
+        check_version(&self.path)
     }
 }
 
-impl DataDirectory {
-    fn is_newer(&self, found: u32) -> Error {
-        let what = format!(
-            "was made by a newer version: found {found}, this one reads up to {VERSION_NUMBER}"
-        );
-        named(&self.path, &what)
+/// Whether the directory at `path` has a version. `InvalidInput` if this program does not read it.
+fn check_version(path: &Path) -> Result<bool> {
+    let storage = LocalStorage::new(path);
+    if storage.length(VERSION)?.is_none() {
+        return Ok(false);
     }
+    let bytes = storage.read(VERSION)?;
+    let text = String::from_utf8_lossy(&bytes);
+    match version_number(&bytes) {
+        Some(found) if found > VERSION_NUMBER => Err(is_newer(path, found)),
+        Some(VERSION_NUMBER) => Ok(true),
+        _ => Err(named(
+            path,
+            &format!(
+                "has a `VERSION` that says `{}`, expected `{VERSION_TEXT}{VERSION_NUMBER}`",
+                text.trim().chars().take(80).collect::<String>()
+            ),
+        )),
+    }
+}
+
+fn is_newer(path: &Path, found: u32) -> Error {
+    let what = format!(
+        "was made by a newer version: found {found}, this one reads up to {VERSION_NUMBER}"
+    );
+    named(path, &what)
 }
 
 /// What `VERSION` says.
@@ -412,6 +428,20 @@ mod tests {
             DataDirectory::open(folder.path()),
             "is in use by another process",
         );
+    }
+
+    #[test]
+    fn who_only_looks_needs_no_lock() {
+        let folder = folder();
+        let look = |path: &Path| DataDirectory::look(path).map(drop).unwrap_err().to_string();
+        assert!(look(&folder.path().join("no")).contains("does not exist"));
+        assert!(look(folder.path()).contains("holds no Millstream data"));
+        let owner = DataDirectory::open(folder.path()).unwrap();
+        owner.storage().put("a", b"1").unwrap();
+        let looked = DataDirectory::look(folder.path()).unwrap();
+        assert_eq!(looked.read("a").unwrap(), b"1");
+        fs::write(folder.path().join("VERSION"), "millstream data 7\n").unwrap();
+        assert!(look(folder.path()).contains("newer version"));
     }
 
     #[test]

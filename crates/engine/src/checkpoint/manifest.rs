@@ -9,6 +9,7 @@ use millstream_core::sink::{EpochMark, Staged};
 use millstream_core::{Epoch, Incarnation, NodeId, Offset, Result, SplitId, Watermark};
 use serde::{Deserialize, Serialize};
 
+use super::description::PlanDescription;
 use super::envelope::Envelope;
 
 /// The highest version of the format that this code reads, and the one that it writes.
@@ -26,6 +27,9 @@ pub struct Manifest {
     pub pipeline: String,
     /// Hash of the plan that wrote it.
     pub fingerprint: String,
+    /// What that plan is, as far as state goes. Manifests of earlier builds do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanDescription>,
     /// How often the pipeline was rewound.
     pub incarnation: Incarnation,
     /// The epoch.
@@ -224,6 +228,7 @@ mod tests {
         Manifest {
             pipeline: "p".into(),
             fingerprint: "0".into(),
+            plan: None,
             incarnation: Incarnation(0),
             epoch: Epoch(3),
             is_claim: false,

@@ -209,24 +209,39 @@ impl CheckpointStore {
         let rows = states.iter().map(|state| state.rows.num_rows() as u64);
         let rows = rows.sum();
         let bytes = segment::encode(states)?;
-        // CRASH: a leftover of an attempt that died before its manifest must not be taken for
-        // this one, so every attempt has names of its own.
-        let random = self.env.random();
-        let file = format!(
-            "{}/state/{:020}-{node}-{random:016x}.arrow",
-            self.root, epoch.0
-        );
-        self.storage.put(&file, &bytes)?;
-        Ok(SegmentRef {
+        let known = SegmentRef {
             node,
             part,
-            file,
+            file: String::new(),
             bytes: bytes.len() as u64,
             crc32: crc32fast::hash(&bytes),
             rows,
             needed_until,
             level,
-        })
+        };
+        self.put_segment(epoch, known, &bytes)
+    }
+
+    /// Writes the segment `known` of another store for `epoch`.
+    pub fn copy_segment(
+        &self,
+        epoch: Epoch,
+        known: &SegmentRef,
+        from: &Self,
+    ) -> Result<SegmentRef> {
+        self.put_segment(epoch, known.clone(), &from.segment_bytes(known)?)
+    }
+
+    fn put_segment(&self, epoch: Epoch, segment: SegmentRef, bytes: &[u8]) -> Result<SegmentRef> {
+        // CRASH: a leftover of an attempt that died before its manifest must not be taken for
+        // this one, so every attempt has names of its own.
+        let random = self.env.random();
+        let file = format!(
+            "{}/state/{:020}-{}-{random:016x}.arrow",
+            self.root, epoch.0, segment.node
+        );
+        self.storage.put(&file, bytes)?;
+        Ok(SegmentRef { file, ..segment })
     }
 
     /// Reads a segment, checking length and checksum.

@@ -1,5 +1,6 @@
 //! What a job needs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_core::connector::Connectors;
@@ -14,6 +15,9 @@ use crate::checkpoint::StartFrom;
 pub struct StartOptions {
     /// The checkpoint.
     pub from: StartFrom,
+    /// Tables whose state is given up where a changed plan cannot take it over: of a source, its offsets
+    /// and all that was computed from it; of a sink, the operators before it that have changed.
+    pub drop_state: BTreeSet<String>,
 }
 
 /// What a job needs.

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use millstream_core::{Error, ErrorKind, Result};
 
-use super::config::JobConfig;
+use super::config::{JobConfig, StartOptions};
 use super::coordinator::Coordinator;
 use super::progress::initial_status;
 use super::recovery::{self, Recovered};
 use super::threads::{Event, ThreadPool};
-use crate::checkpoint::StartFrom;
 use crate::protocol::{RestartPolicy, Verdict};
 use crate::status::{JobState, JobStatus};
 
@@ -206,7 +205,7 @@ impl JobLoop {
     /// Runs until it is finished, stopped, or fails.
     fn attempt(&mut self, recovered: Recovered) -> Result<JobState> {
         // Rewinding happens once; a restart goes on from what came after it.
-        self.config.start.from = StartFrom::Newest;
+        self.config.start = StartOptions::default();
         let (env, events) = (self.config.env.clone(), self.events.clone());
         let start = move |shards| ThreadPool::start(shards, &*env, &events);
         let mut coordinator = Coordinator::new(self.config.clone(), recovered, start);

@@ -2,8 +2,8 @@
 //! protocol asks for until it says to read. Newest manifest → commit its staged outputs again → load
 //! state, seek → claim an epoch → remove what earlier runs have left.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use millstream_core::plan::{Plan, SinkPlan, SourcePlan};
@@ -13,14 +13,17 @@ use millstream_core::{
     Epoch, Error, ErrorKind, Incarnation, NodeId, Offset, Result, ShardIndex, Watermark,
 };
 
+use super::adopt;
 use super::alignment::Alignment;
 use super::clock::ProcessingClock;
 use super::config::JobConfig;
 use super::memory::MemoryBudget;
 use super::progress::source_marks;
+use super::rebuild;
 use super::shard::{EndedReader, Shard, ShardSplit};
 use super::tables::Tables;
 use super::way_back::{check_sinks, with_way_back};
+use crate::checkpoint::lineage::describe;
 use crate::checkpoint::{
     CheckpointStore, Manifest, SegmentRef, SourceCounters, SourceProgress, StartFrom, StateRows,
 };
@@ -65,7 +68,7 @@ const STARTS_MAX: usize = 16;
 /// begins anew.
 pub fn open(config: &JobConfig) -> Result<Recovered> {
     for _ in 0..STARTS_MAX {
-        let mut start = Start::new(config);
+        let mut start = Start::new(config)?;
         match start.run() {
             Ok(protocol) => return start.recovered(protocol),
             Err(error) if is_passing(&error) || !start.store.is_overtaken()? => return Err(error),
@@ -92,6 +95,8 @@ struct Start<'a> {
     manifest: Manifest,
     /// The incarnation in which to go on, if the pipeline is rewound.
     rewind: Option<Incarnation>,
+    /// Operators whose state is to be made anew.
+    rebuilt: BTreeSet<NodeId>,
     sinks: OpenSinks,
     opened: Option<Opened>,
 }
@@ -107,16 +112,17 @@ struct Opened {
 }
 
 impl<'a> Start<'a> {
-    fn new(config: &'a JobConfig) -> Self {
+    fn new(config: &'a JobConfig) -> Result<Self> {
         let (storage, env) = (config.storage.clone(), config.env.clone());
-        Self {
+        Ok(Self {
             config,
             store: CheckpointStore::new(storage, env, &config.plan.options.name),
-            manifest: first_manifest(config),
+            manifest: first_manifest(config)?,
             rewind: None,
+            rebuilt: BTreeSet::new(),
             sinks: vec![],
             opened: None,
-        }
+        })
     }
 
     fn run(&mut self) -> Result<EpochProtocol> {
@@ -174,8 +180,13 @@ impl<'a> Start<'a> {
     fn load(&mut self) -> Result<Event> {
         let (config, plan) = (self.config, &self.config.plan);
         self.manifest = match self.store.load(&config.start.from)? {
-            Some(manifest) => checked(manifest, config)?,
-            None => first_manifest(config),
+            Some(manifest) => {
+                let is_newest = self.store.is_newest();
+                let (manifest, rebuilt) = adopt::adopted(manifest, is_newest, config)?;
+                self.rebuilt = rebuilt;
+                manifest
+            }
+            None => first_manifest(config)?,
         };
         let is_rewound = match config.start.from {
             StartFrom::Newest => false,
@@ -242,6 +253,10 @@ impl<'a> Start<'a> {
                 shards[shard].splits.push(split);
             }
         }
+        if !self.rebuilt.is_empty() {
+            let rebuilt = rebuild::rebuilt(config, (&self.manifest, &self.rebuilt), &self.store)?;
+            self.manifest.segments.extend(rebuilt);
+        }
         let restored = restore(&self.manifest, &self.store, plan, &mut shards);
         let rewrite_state = restored.map_err(|error| self.with_way_back(error))?;
         self.opened = Some(Opened {
@@ -294,12 +309,14 @@ impl JobConfig {
     }
 }
 
-fn first_manifest(config: &JobConfig) -> Manifest {
+/// What holds before the first epoch.
+pub(super) fn first_manifest(config: &JobConfig) -> Result<Manifest> {
     let plan = &config.plan;
     let sources = plan.sources.iter();
-    Manifest {
+    Ok(Manifest {
         pipeline: plan.options.name.clone(),
         fingerprint: fingerprint(plan),
+        plan: Some(describe(plan)?),
         incarnation: Incarnation(0),
         epoch: Epoch(0),
         is_claim: false,
@@ -313,34 +330,12 @@ fn first_manifest(config: &JobConfig) -> Manifest {
         nodes: vec![],
         segments: vec![],
         sinks: BTreeMap::new(),
-    }
+    })
 }
 
 /// The plan's fingerprint as the manifest shows it.
 pub fn fingerprint(plan: &Plan) -> String {
     format!("{:016x}", plan.fingerprint())
-}
-
-fn checked(manifest: Manifest, config: &JobConfig) -> Result<Manifest> {
-    let expected = fingerprint(&config.plan);
-    if manifest.fingerprint == expected {
-        return Ok(manifest);
-    }
-    if manifest.is_blank() {
-        return Ok(Manifest {
-            incarnation: manifest.incarnation,
-            epoch: manifest.epoch,
-            is_claim: manifest.is_claim,
-            previous: manifest.previous,
-            ..first_manifest(config)
-        });
-    }
-    Err(Error::invalid(format!(
-        "pipeline `{}` has state of another plan (found {}, expected {expected}): its queries \
-         or tables have changed since epoch {}. Give the new one a name of its own with SET \
-         'pipeline.name' = '…', or use another data directory",
-        manifest.pipeline, manifest.fingerprint, manifest.epoch
-    )))
 }
 
 /// Sinks by id, and under which identity to write.

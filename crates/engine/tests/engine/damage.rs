@@ -40,6 +40,7 @@ fn from_epoch(config: &JobConfig, epoch: u64) -> JobConfig {
     JobConfig {
         start: StartOptions {
             from: StartFrom::Epoch(Epoch(epoch)),
+            ..StartOptions::default()
         },
         ..config.clone()
     }

@@ -10,4 +10,5 @@ mod random_crashes;
 mod savepoints;
 mod splits;
 mod takeover;
+mod upgrades;
 mod world;

@@ -9,7 +9,7 @@ use millstream_core::memory::MemoryStorage;
 use millstream_core::storage::{AppendFile, Storage};
 use millstream_core::{Error, ErrorKind, Result};
 use millstream_engine::checkpoint::{Manifest, Savepoint, Savepoints};
-use millstream_engine::runtime::rewind;
+use millstream_engine::runtime::preview::{self, Rewind};
 use millstream_engine::{JobConfig, StartFrom, StartOptions, StepJob};
 
 use crate::damage::{five_an_epoch, flip, run_epochs, sixty};
@@ -28,9 +28,16 @@ fn from_savepoint(config: &JobConfig, name: &str) -> JobConfig {
     JobConfig {
         start: StartOptions {
             from: StartFrom::Savepoint(name.to_owned()),
+            ..StartOptions::default()
         },
         ..config.clone()
     }
+}
+
+fn rewind(config: &JobConfig) -> Option<Rewind> {
+    let place = (&config.storage, &config.env);
+    let preview = preview::preview(&config.plan, place, &config.start);
+    preview.unwrap().rewind
 }
 
 fn to_the_end(config: &JobConfig) -> StepJob {
@@ -163,12 +170,12 @@ fn the_newest_epoch_rewinds_nothing() {
     let back = from_savepoint(&config, "a");
     // Starts that read nothing change nothing of it.
     for epoch in [6, 7] {
-        assert_eq!(rewind::preview(&back).unwrap(), None);
+        assert_eq!(rewind(&back), None);
         let job = StepJob::open(back.clone()).unwrap();
         assert_eq!((job.status().incarnation, job.status().epoch), (0, epoch));
     }
     run_epochs(&back, 1);
-    let preview = rewind::preview(&back).unwrap().unwrap();
+    let preview = rewind(&back).unwrap();
     assert_eq!(
         (preview.to.epoch.0, preview.newest.unwrap().epoch.0),
         (5, 9)
@@ -264,14 +271,15 @@ fn a_savepoint_without_all_its_state_is_refused() {
 
 /// Does something before an operation, counted from 0; ends before it, or does not.
 #[derive(Clone)]
-struct Interrupted {
+pub struct Interrupted {
     inner: MemoryStorage,
     left: Arc<Mutex<Option<usize>>>,
     then: Arc<dyn Fn() -> Result<()> + Send + Sync>,
 }
 
 impl Interrupted {
-    fn new(
+    /// Over `inner`; `then` is done before operation `at`, and its error ends the machine.
+    pub fn new(
         inner: &MemoryStorage,
         at: usize,
         then: impl Fn() -> Result<()> + Send + Sync + 'static,
@@ -284,7 +292,7 @@ impl Interrupted {
     }
 
     /// Whether it came to that operation.
-    fn has_struck(&self) -> bool {
+    pub fn has_struck(&self) -> bool {
         self.left.lock().unwrap().is_none()
     }
 

@@ -125,7 +125,7 @@ fn schema(fields: &[(&str, DataType)]) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn sink(id: u32, table: &str, schema: SchemaRef, role: SinkRole) -> SinkPlan {
+pub fn sink(id: u32, table: &str, schema: SchemaRef, role: SinkRole) -> SinkPlan {
     SinkPlan {
         id: SinkId(id),
         table: table.into(),
@@ -136,12 +136,12 @@ fn sink(id: u32, table: &str, schema: SchemaRef, role: SinkRole) -> SinkPlan {
     }
 }
 
-fn rows() -> SchemaRef {
+pub fn rows() -> SchemaRef {
     schema(&[("at", types::timestamp(3)), ("key", DataType::Utf8)])
 }
 
 /// COUNT(*) and COUNT(DISTINCT time) per window and key.
-fn aggregate() -> WindowAggregate {
+pub fn aggregate() -> WindowAggregate {
     let count = |argument, distinct| AggregateCall {
         function: AggregateFunction::Count,
         native: None,

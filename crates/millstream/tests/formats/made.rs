@@ -133,6 +133,7 @@ pub fn manifest() -> Manifest {
     Manifest {
         pipeline: "orders".into(),
         fingerprint: "0123456789abcdef".into(),
+        plan: None,
         incarnation: Incarnation(1),
         epoch: Epoch(7),
         is_claim: true,

@@ -1,6 +1,6 @@
 //! What going back to an older checkpoint means, in words.
 
-use millstream_engine::runtime::rewind::{Rewind, RewoundSink};
+use millstream_engine::runtime::preview::{Rewind, RewoundSink};
 
 use super::{Failure, Outcome};
 

@@ -8,6 +8,7 @@ use millstream_core::plan::Plan;
 use millstream_engine::status::{JobState, JobStatus};
 use millstream_engine::{StartFrom, StartOptions};
 
+use super::plan::refused;
 use super::rewinding;
 use super::session::{Next, Session, bind};
 use super::{
@@ -53,6 +54,10 @@ pub struct RunArguments {
     /// Go back although tables get rows twice
     #[arg(long)]
     pub yes: bool,
+    /// Where the file has changed: give up the state of this table, see `millstream plan`; may be given
+    /// several times
+    #[arg(long = "drop-state", value_name = "TABLE")]
+    pub drop_state: Vec<String>,
     /// At the end, print what it came to
     #[arg(long, value_name = "FORMAT")]
     pub summary: Option<SummaryFormat>,
@@ -65,7 +70,10 @@ impl RunArguments {
             (None, Some(epoch)) => StartFrom::Epoch(Epoch(epoch)),
             (None, None) => StartFrom::Newest,
         };
-        StartOptions { from }
+        StartOptions {
+            from,
+            drop_state: self.drop_state.iter().cloned().collect(),
+        }
     }
 }
 
@@ -108,13 +116,7 @@ fn run_plan(
         listener = Some(bind(DEFAULT_LISTEN)?);
     }
     let start = arguments.start();
-    if let Some(rewind) = session.instance.preview(&plan, start.clone())? {
-        say(&rewinding::notice(&rewind));
-        // What goes back to after damage has been told before.
-        if arguments.from_epoch.is_none() && !arguments.yes {
-            rewinding::check(&rewind)?;
-        }
-    }
+    tell(&session, &plan, (arguments, &start))?;
     let job = session.start(plan, start)?;
     if let Some(listener) = listener {
         let url = session.serve(listener)?;
@@ -136,6 +138,33 @@ fn run_plan(
         ));
     }
     Ok((session, status))
+}
+
+/// Says what the start will do that nobody may expect; refuses what must be asked for.
+fn tell(
+    session: &Session,
+    plan: &Plan,
+    (arguments, start): (&RunArguments, &StartOptions),
+) -> Outcome {
+    let preview = match session.instance.preview(plan, start) {
+        Err(error) if arguments.from_savepoint.is_some() => return Err(error.into()),
+        // The start says what is wrong, and what there is to do about it.
+        Err(_) => return Ok(()),
+        Ok(preview) => preview,
+    };
+    if let (Some(upgrade), Some(at)) = (&preview.upgrade, preview.at) {
+        let name = &plan.options.name;
+        say(&format!("`{name}` has changed since {at}:\n{upgrade}"));
+        refused(&preview)?;
+    }
+    if let Some(rewind) = &preview.rewind {
+        say(&rewinding::notice(rewind));
+        // What goes back to after damage has been told before.
+        if arguments.from_epoch.is_none() && !arguments.yes {
+            rewinding::check(rewind)?;
+        }
+    }
+    Ok(())
 }
 
 fn report(summary: &Summary, format: Option<SummaryFormat>) -> Outcome {

@@ -20,6 +20,7 @@ fn help_and_version_are_told() {
         "run",
         "check",
         "explain",
+        "plan",
         "sql",
         "savepoint",
         "generate",

@@ -7,7 +7,7 @@ use millstream_server::client::Client;
 use super::support::{Ran, Running, folder, run, until, write};
 
 /// Clicks of a topic per second, and all of them as they come.
-const JOB: &str = "\
+pub const JOB: &str = "\
 CREATE TABLE clicks (
   k STRING, ts BIGINT, at AS TO_TIMESTAMP_LTZ(ts, 3),
   WATERMARK FOR at AS at - INTERVAL '0' SECOND
@@ -22,7 +22,7 @@ GROUP BY window_start, window_end, k;
 INSERT INTO raw SELECT k, ts FROM clicks;
 ";
 
-const RUN: [&str; 6] = [
+pub const RUN: [&str; 6] = [
     "run",
     "job.sql",
     "--listen",
@@ -31,14 +31,14 @@ const RUN: [&str; 6] = [
     "execution.checkpointing.interval=20ms",
 ];
 
-fn start(folder: &Path, more: &[&str]) -> (Running, String) {
+pub fn start(folder: &Path, more: &[&str]) -> (Running, String) {
     let mut running = Running::start(folder, &[&RUN[..], more].concat());
     let url = running.url();
     (running, url)
 }
 
 /// Posts clicks of `a` at these times (ms), and waits until they are counted and kept.
-fn post(url: &str, times: &[i64]) {
+pub fn post(url: &str, times: &[i64]) {
     let before = raw(url);
     let lines = times
         .iter()
@@ -50,22 +50,22 @@ fn post(url: &str, times: &[i64]) {
     until(|| raw(url) == before + times.len());
 }
 
-fn ask(url: &str, sql: &str) -> Vec<String> {
+pub fn ask(url: &str, sql: &str) -> Vec<String> {
     let text = Client::new().query(url, sql, "csv").expect("it is served");
     text.lines().skip(1).map(str::to_owned).collect()
 }
 
-fn raw(url: &str) -> usize {
+pub fn raw(url: &str) -> usize {
     let rows = ask(url, "SELECT COUNT(*) AS n FROM raw");
     rows[0].parse().expect("a number")
 }
 
-fn counts(url: &str) -> Vec<String> {
+pub fn counts(url: &str) -> Vec<String> {
     let sql = "SELECT CAST(window_start AS BIGINT) / 1000 AS s, n FROM counts ORDER BY s";
     ask(url, sql)
 }
 
-fn stopped(running: Running) -> Ran {
+pub fn stopped(running: Running) -> Ran {
     running.signal("INT");
     let ran = running.end();
     ran.check_ok();

@@ -347,6 +347,7 @@ async fn savepoints_of_a_running_pipeline_are_made_listed_and_dropped() {
     let manifest = Manifest {
         pipeline: "web_clicks".into(),
         fingerprint: "00ff".into(),
+        plan: None,
         incarnation: Incarnation(0),
         epoch: Epoch(7),
         is_claim: false,
