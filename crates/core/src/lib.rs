@@ -14,6 +14,8 @@ pub mod expr;
 pub mod function;
 pub mod ids;
 pub mod memory;
+#[cfg(feature = "mutants")]
+pub mod mutant;
 pub mod pattern;
 pub mod plan;
 pub mod quantity;

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use hashbrown::HashMap;
+#[cfg(feature = "mutants")]
+use millstream_core::mutant::Mutant;
 use millstream_core::storage::Storage;
 use millstream_core::types::sql_name;
 use millstream_core::{Error, ErrorKind, Result, Subject};
@@ -195,11 +197,15 @@ impl HotTable {
                 );
                 return Err(Error::new(ErrorKind::Fenced, message));
             }
+            #[cfg(feature = "mutants")]
+            Some(_) if Mutant::TableForgets.is_out() => {}
             Some(held) if *held >= mark => return Ok(()),
             _ => {}
         }
         // A rewound pipeline commits its savepoint's epoch again, under the new incarnation.
         let held = state.writers.get(writer).copied();
+        #[cfg(feature = "mutants")]
+        let held = held.filter(|_| !Mutant::TableForgets.is_out());
         let is_new = |entry: &&PartEntry| match parse_part_name(&entry.file) {
             Some(PartName::Staged { mark, .. }) => held < Some(mark),
             _ => true,

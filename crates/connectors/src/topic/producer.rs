@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(feature = "mutants")]
+use millstream_core::mutant::Mutant;
 use millstream_core::storage::Storage;
 use millstream_core::{Epoch, Error, ErrorKind, Incarnation, Result};
 use serde::{Deserialize, Serialize};
@@ -77,6 +79,10 @@ impl Producers {
                     producer.id, last.incarnation, producer.incarnation
                 ),
             ));
+        }
+        #[cfg(feature = "mutants")]
+        if Mutant::TopicForgets.is_out() {
+            return Ok(false);
         }
         Ok(last.incarnation == producer.incarnation && last.epoch >= producer.epoch)
     }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use millstream_core::env::Env;
+#[cfg(feature = "mutants")]
+use millstream_core::mutant::Mutant;
 use millstream_core::plan::SinkPlan;
 use millstream_core::sink::{EpochMark, Held, Prepared, Sink, SinkContext, SinkWriter, Staged};
 use millstream_core::storage::Storage;
@@ -93,6 +95,8 @@ impl Sink for TopicSink {
                 ),
             ));
         }
+        #[cfg(feature = "mutants")]
+        let last = last.filter(|_| !Mutant::TopicForgets.is_out());
         if last < Some((incarnation, epoch)) {
             let mut records = Vec::new();
             for staged in staged {

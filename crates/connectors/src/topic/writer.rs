@@ -10,6 +10,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "mutants")]
+use millstream_core::mutant::Mutant;
 use millstream_core::storage::{AppendFile, Storage};
 use millstream_core::{Error, Result};
 
@@ -166,7 +168,12 @@ impl Writer {
         }
         let is_written = place.offset > self.next;
         if is_written {
+            #[cfg(not(feature = "mutants"))]
             file.sync()?;
+            #[cfg(feature = "mutants")]
+            if !Mutant::AckBeforeSync.is_out() {
+                file.sync()?;
+            }
             // CRASH: records that nobody was promised stay, as after a lost answer.
             self.acknowledged.note(Acknowledged {
                 base: self.segment.base,

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_core::env::Env;
+#[cfg(feature = "mutants")]
+use millstream_core::mutant::Mutant;
 use millstream_core::sink::EpochMark;
 use millstream_core::storage::Storage;
 use millstream_core::{Epoch, Error, ErrorKind, Incarnation, NodeId, Result};
@@ -278,6 +280,16 @@ impl CheckpointStore {
             Error::new(ErrorKind::Fenced, message)
         };
         let written = self.storage.put_if_absent(&path, &manifest.encode()?);
+        #[cfg(feature = "mutants")]
+        let written = match written {
+            Err(error) if error.kind() == ErrorKind::Conflict && Mutant::Overwrite.is_out() => {
+                self.storage.put(&path, &manifest.encode()?)
+            }
+            Err(error) if error.kind() == ErrorKind::Conflict && Mutant::Undaunted.is_out() => {
+                Ok(())
+            }
+            written => written,
+        };
         written.map_err(|error| match error.kind() {
             ErrorKind::Conflict => fenced(&error),
             _ => error,
@@ -330,6 +342,10 @@ impl CheckpointStore {
     }
 
     fn is_kept(&self, segment: &String) -> bool {
+        #[cfg(feature = "mutants")]
+        if Mutant::CollectEarly.is_out() {
+            return false;
+        }
         self.kept.iter().any(|kept| kept.segments.contains(segment))
     }
 

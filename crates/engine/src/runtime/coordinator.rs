@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "mutants")]
+use millstream_core::mutant::Mutant;
 use millstream_core::sink::{Prepared, Sink, SinkContext, Staged};
 use millstream_core::source::Source;
 use millstream_core::{
-    Epoch, Error, NodeId, Result, ShardIndex, SinkId, SourceId, SplitId, Watermark,
+    Epoch, Error, ErrorKind, NodeId, Result, ShardIndex, SinkId, SourceId, SplitId, Watermark,
 };
 
 use super::clock::ProcessingClock;
@@ -143,6 +145,27 @@ impl<P: ShardPool> Coordinator<P> {
 
     /// One epoch, if anything changed since the last. Whether there was one.
     pub fn run_epoch(&mut self) -> Result<bool> {
+        self.try_epoch().map_err(|error| self.blamed(error))
+    }
+
+    /// The error, or `Fenced` if another run has taken the pipeline over: then what this one finds missing
+    /// is that one's doing, and no damage.
+    fn blamed(&self, error: Error) -> Error {
+        let is_own = matches!(
+            error.kind(),
+            ErrorKind::Unavailable | ErrorKind::StorageFull | ErrorKind::Fenced
+        );
+        match is_own || !self.store.is_overtaken().unwrap_or(false) {
+            true => error,
+            false => {
+                let pipeline = &self.config.plan.options.name;
+                let message = format!("another process has taken pipeline `{pipeline}` over");
+                Error::new(ErrorKind::Fenced, format!("{message}: {error}"))
+            }
+        }
+    }
+
+    fn try_epoch(&mut self) -> Result<bool> {
         self.discover()?;
         self.refresh_tables()?;
         let before = self.protocol.decided();
@@ -175,6 +198,12 @@ impl<P: ShardPool> Coordinator<P> {
             Step::Decide(_) => {
                 let next = cut.next.take();
                 let next = next.ok_or_else(|| Error::bug("an epoch is staged, then decided"))?;
+                #[cfg(feature = "mutants")]
+                if Mutant::CommitFirst.is_out() {
+                    for (sink, context) in &self.sinks {
+                        recovery::commit(&**sink, context, &next)?;
+                    }
+                }
                 self.store.write_manifest(&next)?;
                 self.manifest = next;
             }
@@ -194,6 +223,8 @@ impl<P: ShardPool> Coordinator<P> {
         cut.reports = reports;
         cut.now_ms = self.config.env.now_ms();
         cut.sources = self.progress(&cut.reports, cut.now_ms);
+        #[cfg(feature = "mutants")]
+        self.take_back_offsets(&mut cut.sources);
         let at = self.moment(&cut.sources, self.clock.now_ms());
         let is_unchanged = is_unchanged(&self.manifest, &cut.sources)
             && at.nodes == self.moment(&self.manifest.sources, at.now_ms).nodes;
@@ -203,6 +234,21 @@ impl<P: ShardPool> Coordinator<P> {
         }
         cut.at = Some(at);
         Ok(Event::Done)
+    }
+
+    /// The offsets of the epoch before, where there was one.
+    #[cfg(feature = "mutants")]
+    fn take_back_offsets(&self, sources: &mut BTreeMap<String, SourceProgress>) {
+        if !Mutant::OldOffsets.is_out() {
+            return;
+        }
+        for (table, source) in sources {
+            for split in &mut source.splits {
+                let before = self.manifest.sources[table].splits.iter();
+                let mut before = before.filter(|before| before.split == split.split);
+                split.offset = before.next().map_or(split.offset, |before| before.offset);
+            }
+        }
     }
 
     /// The state that users see after an epoch.
@@ -295,9 +341,17 @@ impl<P: ShardPool> Coordinator<P> {
             ) in output.prepared
             {
                 for mut file in files {
+                    #[cfg(feature = "mutants")]
+                    if Mutant::NoStageSync.is_out() {
+                        continue;
+                    }
                     file.sync()?;
                 }
                 staged.entry(sink).or_default().push(rows);
+            }
+            #[cfg(feature = "mutants")]
+            if Mutant::NoShardState.is_out() && index == 0 {
+                continue;
             }
             for change in output.changes {
                 for StateBatch { part, rows } in change.states {

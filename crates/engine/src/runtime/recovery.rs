@@ -6,6 +6,8 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+#[cfg(feature = "mutants")]
+use millstream_core::mutant::Mutant;
 use millstream_core::plan::{Plan, SinkPlan, SourcePlan};
 use millstream_core::sink::{EpochMark, Sink, SinkContext};
 use millstream_core::source::{ReadLimit, Source, Split};
@@ -157,6 +159,8 @@ impl<'a> Start<'a> {
                 let loaded = self.load();
                 return loaded.map_err(|error| self.with_way_back(error));
             }
+            #[cfg(feature = "mutants")]
+            Step::Commit(_) if Mutant::NoCommitOnStart.is_out() => {}
             Step::Commit(sink) => {
                 let (sink, context) = &self.sinks[sink.index()];
                 let committed = commit(&**sink, context, &self.manifest);
@@ -188,6 +192,12 @@ impl<'a> Start<'a> {
             }
             None => first_manifest(config)?,
         };
+        #[cfg(feature = "mutants")]
+        if Mutant::NoCounters.is_out() {
+            for source in self.manifest.sources.values_mut() {
+                source.counters = SourceCounters::default();
+            }
+        }
         let is_rewound = match config.start.from {
             StartFrom::Newest => false,
             StartFrom::Epoch(_) => true,
@@ -273,6 +283,17 @@ impl<'a> Start<'a> {
     fn claim(&mut self, epoch: Epoch) -> Result<Event> {
         let incarnation = self.rewind.unwrap_or(self.manifest.incarnation);
         let claim = self.manifest.claim(EpochMark { incarnation, epoch });
+        #[cfg(feature = "mutants")]
+        if Mutant::NoClaim.is_out() {
+            self.manifest = claim;
+            return Ok(Event::Done);
+        }
+        #[cfg(feature = "mutants")]
+        if Mutant::DiscardFirst.is_out() {
+            for (sink, context) in &self.sinks {
+                sink.discard_before(context)?;
+            }
+        }
         match self.store.write_manifest(&claim) {
             Ok(()) => self.manifest = claim,
             Err(error) if error.kind() == ErrorKind::Fenced => return Ok(Event::Taken),
@@ -283,6 +304,16 @@ impl<'a> Start<'a> {
 
     fn discard(&mut self) -> Result<()> {
         for (sink, context) in &self.sinks {
+            #[cfg(feature = "mutants")]
+            let of_all = SinkContext {
+                run: Epoch(u64::MAX),
+                ..context.clone()
+            };
+            #[cfg(feature = "mutants")]
+            let context = match Mutant::DiscardAll.is_out() {
+                true => &of_all,
+                false => context,
+            };
             sink.discard_before(context)?;
         }
         // What a rewound pipeline leaves behind can still be gone back to.
@@ -435,7 +466,12 @@ pub fn open_splits(
             context: SplitContext {
                 source: plan.id,
                 split,
+                #[cfg(not(feature = "mutants"))]
                 watermark: progress.map_or(Watermark::MIN, |p| p.watermark),
+                #[cfg(feature = "mutants")]
+                watermark: progress
+                    .filter(|_| !Mutant::NoWatermark.is_out())
+                    .map_or(Watermark::MIN, |p| p.watermark),
             },
             reader,
             ended,

@@ -94,3 +94,30 @@ fn a_start_that_is_overtaken_begins_anew() {
     let error = old.checkpoint().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
 }
+
+/// The new run has come to its end and removed the segments that the old one is about to merge.
+#[test]
+fn what_another_run_has_removed_is_no_damage() {
+    let records = (0..60).map(|i| format!("{i},k{}", i % 3)).collect();
+    let world = world(&[("s".to_owned(), records)]);
+    let storage = MemoryStorage::default();
+    let config = JobConfig {
+        batch_rows: 3,
+        parallelism: 1,
+        ..config(&world, &storage, &mut Random(1))
+    };
+    let mut old = StepJob::open(config.clone()).unwrap();
+    for _ in 0..7 {
+        old.poll().unwrap();
+        old.checkpoint().unwrap();
+    }
+    let mut new = StepJob::open(config).unwrap();
+    while !new.is_finished() {
+        new.poll().unwrap();
+        new.checkpoint().unwrap();
+    }
+    old.poll().unwrap();
+    let error = old.checkpoint().unwrap_err();
+    assert!(error.to_string().contains("is missing"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+}
