@@ -21,4 +21,4 @@ pub use manifest::{
 };
 pub use savepoint::{Savepoint, Savepoints};
 pub use segment::StateRows;
-pub use store::{CheckpointStore, StartFrom};
+pub use store::{CheckpointStore, SegmentReader, StartFrom};

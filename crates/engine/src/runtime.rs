@@ -19,6 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod coordinator;
 pub mod job;
+mod load;
 pub mod memory;
 mod pauses;
 pub mod pool;

@@ -53,6 +53,47 @@ impl Kept {
     }
 }
 
+/// Reads segments. Clones read the same.
+#[derive(Clone)]
+pub struct SegmentReader {
+    storage: Arc<dyn Storage>,
+}
+
+impl SegmentReader {
+    /// The bytes of a segment, which are as they were written.
+    ///
+    /// # Errors
+    /// `Corrupt` if they are not, or not there.
+    pub fn bytes(&self, segment: &SegmentRef) -> Result<Vec<u8>> {
+        let path = &segment.file;
+        let damaged = |what: String| Error::corrupt(format!("state segment `{path}` {what}"));
+        if self.storage.length(path)?.is_none() {
+            return Err(damaged("is missing".into()));
+        }
+        let bytes = self.storage.read(path)?;
+        let found = crc32fast::hash(&bytes);
+        if bytes.len() as u64 != segment.bytes || found != segment.crc32 {
+            let (length, expected) = (bytes.len(), segment.crc32);
+            return Err(damaged(format!(
+                "is damaged: found length={length} crc32={found:08x}, expected length={} \
+                 crc32={expected:08x}",
+                segment.bytes
+            )));
+        }
+        Ok(bytes)
+    }
+
+    /// What a shard has in a segment with these bytes.
+    pub fn decode(
+        &self,
+        segment: &SegmentRef,
+        bytes: &[u8],
+        shard: usize,
+    ) -> Result<Vec<StateRows>> {
+        segment::decode_of_shard(&segment.file, bytes, shard)
+    }
+}
+
 /// The checkpoints of one pipeline.
 pub struct CheckpointStore {
     storage: Arc<dyn Storage>,
@@ -252,22 +293,14 @@ impl CheckpointStore {
     }
 
     fn segment_bytes(&self, segment: &SegmentRef) -> Result<Vec<u8>> {
-        let path = &segment.file;
-        let damaged = |what: String| Error::corrupt(format!("state segment `{path}` {what}"));
-        if self.storage.length(path)?.is_none() {
-            return Err(damaged("is missing".into()));
+        self.segments().bytes(segment)
+    }
+
+    /// Reads segments, apart from this.
+    pub fn segments(&self) -> SegmentReader {
+        SegmentReader {
+            storage: self.storage.clone(),
         }
-        let bytes = self.storage.read(path)?;
-        let found = crc32fast::hash(&bytes);
-        if bytes.len() as u64 != segment.bytes || found != segment.crc32 {
-            let (length, expected) = (bytes.len(), segment.crc32);
-            return Err(damaged(format!(
-                "is damaged: found length={length} crc32={found:08x}, expected length={} \
-                 crc32={expected:08x}",
-                segment.bytes
-            )));
-        }
-        Ok(bytes)
     }
 
     /// Decides an epoch. `Fenced` if somebody else has decided it, or a later one: the manifest that

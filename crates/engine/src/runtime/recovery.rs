@@ -19,6 +19,7 @@ use super::adopt;
 use super::alignment::Alignment;
 use super::clock::ProcessingClock;
 use super::config::JobConfig;
+use super::load::load;
 use super::memory::MemoryBudget;
 use super::progress::source_marks;
 use super::rebuild;
@@ -267,8 +268,8 @@ impl<'a> Start<'a> {
             let rebuilt = rebuild::rebuilt(config, (&self.manifest, &self.rebuilt), &self.store)?;
             self.manifest.segments.extend(rebuilt);
         }
-        let restored = restore(&self.manifest, &self.store, plan, &mut shards);
-        let rewrite_state = restored.map_err(|error| self.with_way_back(error))?;
+        let restored = restore((&self.manifest, &self.store), config, shards);
+        let (shards, rewrite_state) = restored.map_err(|error| self.with_way_back(error))?;
         self.opened = Some(Opened {
             shards,
             sources,
@@ -482,14 +483,14 @@ pub fn open_splits(
     Ok(opened)
 }
 
-/// Loads the state of operators. Whether it has moved between shards: then older segments no longer
-/// say whose it is.
+/// Loads the state of operators. The shards with it, and whether it has moved between them: then older
+/// segments no longer say whose it is.
 fn restore(
-    manifest: &Manifest,
-    store: &CheckpointStore,
-    plan: &Plan,
-    shards: &mut [Shard],
-) -> Result<bool> {
+    (manifest, store): (&Manifest, &CheckpointStore),
+    config: &JobConfig,
+    mut shards: Vec<Shard>,
+) -> Result<(Vec<Shard>, bool)> {
+    let plan = &config.plan;
     let marks = source_marks(plan, &manifest.sources);
     let now_ms = manifest.processing_ms.unwrap_or(i64::MIN);
     let at = NodeProgress::new(plan).moment(&manifest.nodes, &marks, now_ms);
@@ -498,19 +499,14 @@ fn restore(
     }
     let moved = manifest.parallelism as usize != shards.len();
     if moved {
-        redistribute((manifest, &at), store, plan, shards)?;
+        redistribute((manifest, &at), store, plan, &mut shards)?;
     } else {
-        for segment in &manifest.segments {
-            for (shard, state) in read(store, segment)? {
-                let operator = shards[shard].chain.stateful(segment.node)?;
-                operator.absorb(&state, Absorb::Restore)?;
-            }
-        }
+        shards = load(shards, &manifest.segments, &store.segments(), &*config.env)?;
     }
     for shard in shards.iter_mut() {
         shard.chain.drop_fired();
     }
-    Ok(moved)
+    Ok((shards, moved))
 }
 
 /// The state of a segment, with the shard that held it.
