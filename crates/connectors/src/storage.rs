@@ -9,9 +9,11 @@
 //! data directory is opened.
 
 mod data_directory;
+mod gate;
 mod local;
 mod staging;
 
 pub use data_directory::DataDirectory;
+pub use gate::{GatedStorage, Snapshot};
 pub use local::LocalStorage;
 pub(crate) use staging::{STAGING, Staging, StagingWriter, is_before, run_name, staged_records};

@@ -147,7 +147,7 @@ fn without_checkpoints(audit: &mut Audit<'_>, pipelines: &[PipelineFacts], store
 /// Files that nobody has asked for.
 fn strangers(audit: &mut Audit<'_>) -> Result<()> {
     for path in audit.storage().list("")? {
-        if !audit.is_checked(&path) && !matches!(path.as_str(), "LOCK" | "VERSION") {
+        if !audit.is_checked(&path) && !matches!(path.as_str(), "LOCK" | "VERSION" | "BACKUP") {
             audit.note(
                 &path,
                 "is no file of Millstream: nothing reads it, and it was not checked",
@@ -195,7 +195,7 @@ fn read_all(
                 .splits
                 .iter()
                 .map(|split| split.offset.0)
-                .sum::<u64>()
+                .fold(0, u64::saturating_add)
         };
         let (from, to) = (sum(old), sum(new));
         let read = new.counters.rows_read.wrapping_sub(old.counters.rows_read);
@@ -290,7 +290,7 @@ fn held(
         );
         return audit.problem(folder, what);
     }
-    let staged: u64 = progress.staged.iter().map(|staged| staged.rows).sum();
+    let staged = progress.staged_rows();
     let expected = match is_committed(last, newest, progress) {
         true => progress.rows,
         false => progress.rows - staged.min(progress.rows),

@@ -3,6 +3,7 @@
 //! Rules for all of them: results go to stdout, everything else to stderr; an error is one line
 //! `error: …` and, where there is something to do about it, one line `hint: …`.
 
+pub mod backup;
 pub mod check;
 pub mod demo;
 pub mod explain;
@@ -83,6 +84,10 @@ pub enum Command {
     Sim(sim::SimArguments),
     /// Make up events
     Generate(generate::GenerateArguments),
+    /// Copy a data directory, also while it is in use
+    Backup(backup::BackupArguments),
+    /// Make a data directory of a backup
+    Restore(backup::RestoreArguments),
     /// Check every file of a data directory that nobody runs on
     Verify(verify::VerifyArguments),
 }
@@ -100,6 +105,8 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Savepoint(arguments) => savepoint::run(&arguments, &common),
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments, &common),
+        Command::Backup(arguments) => backup::run_backup(&arguments, &common),
+        Command::Restore(arguments) => backup::run_restore(&arguments, &common),
         Command::Verify(arguments) => verify::run(&arguments, &common),
     }
 }

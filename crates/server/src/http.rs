@@ -22,6 +22,7 @@ mod problem;
 mod rows;
 mod savepoints;
 mod server;
+mod snapshots;
 mod split;
 mod sql;
 mod state;
@@ -44,6 +45,7 @@ use tower_http::trace::TraceLayer;
 
 pub use problem::Problem;
 pub use server::{HttpServer, bind};
+pub use snapshots::{SnapshotFile, SnapshotView};
 pub use sql::{SqlAnswer, SqlColumn, SqlRequest};
 pub use state::{AppState, StateParts};
 
@@ -69,6 +71,7 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/api/v1/tables", get(tables::list))
         .route("/api/v1/tables/{table}/live", get(live::live))
         .route("/api/v1/topics", get(topics::list))
+        .route("/api/v1/snapshots", post(snapshots::create))
         .route("/api/v1/openapi.json", get(openapi::document))
         .route("/metrics", get(health::metrics))
         .route("/healthz", get(health::alive))

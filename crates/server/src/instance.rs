@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use millstream_connectors::Embedded;
 use millstream_connectors::hot_table::HotTables;
-use millstream_connectors::storage::DataDirectory;
+use millstream_connectors::storage::{DataDirectory, GatedStorage};
 use millstream_connectors::topic::{TopicLog, TopicLogConfig};
 use millstream_core::connector::Connectors;
 use millstream_core::env::Env;
@@ -43,6 +43,7 @@ pub struct Instance {
     /// What runs here.
     pub jobs: Arc<Jobs>,
     directory: DataDirectory,
+    files: GatedStorage,
     storage: Arc<dyn Storage>,
     connectors: Arc<Embedded>,
     metrics: Arc<Metrics>,
@@ -59,7 +60,8 @@ impl Instance {
     /// holds is damaged.
     pub fn open(path: &Path, config: Config, env: Arc<dyn Env>) -> Result<Self> {
         let directory = DataDirectory::open(path)?;
-        let storage: Arc<dyn Storage> = Arc::new(directory.storage());
+        let files = directory.gated_storage();
+        let storage: Arc<dyn Storage> = Arc::new(files.clone());
         let topics = TopicLog::open(storage.clone(), env.clone(), TopicLogConfig::default())?;
         let tables = HotTables::open(storage.clone())?;
         let connectors =
@@ -88,6 +90,7 @@ impl Instance {
             tables,
             jobs,
             directory,
+            files,
             storage,
             connectors: Arc::new(connectors),
             metrics,
@@ -145,6 +148,7 @@ impl Instance {
         let parts = StateParts {
             env: self.env.clone(),
             storage: self.storage.clone(),
+            files: Some(self.files.clone()),
             topics: self.topics.clone(),
             tables: self.tables.clone(),
             queries: Arc::new(QueryEngine::new(

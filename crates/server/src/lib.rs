@@ -6,6 +6,7 @@
 //! ```
 
 pub mod background;
+pub mod backup;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -2,6 +2,7 @@
 //! on disk afterwards.
 
 mod binary {
+    pub mod backup;
     pub mod command;
     pub mod depth;
     pub mod files;

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use millstream_core::storage::Storage;
 use millstream_core::{Error, ErrorKind, Result};
 
+use super::gate::GatedStorage;
 use super::local::{LocalStorage, TEMPORARY_PREFIX, io_error, make_folders};
 
 const LOCK: &str = "LOCK";
@@ -185,6 +186,11 @@ impl DataDirectory {
         LocalStorage::new(&self.path)
     }
 
+    /// Its files, of which a snapshot can be taken while they are in use.
+    pub fn gated_storage(&self) -> GatedStorage {
+        GatedStorage::new(self.storage())
+    }
+
     fn write_lock(&self, url: Option<&str>) -> Result<()> {
         let mut text = format!("pid {}\n", std::process::id());
         if let Some(url) = url {
@@ -329,9 +335,13 @@ fn named(path: &Path, what: &str) -> Error {
 fn remove_temporary_files(folder: &Path) -> Result<()> {
     let mut found = vec![];
     find_temporary_files(folder, &mut found)?;
-    found
-        .iter()
-        .try_for_each(|path| fs::remove_file(path).map_err(|e| io_error(path, &e)))
+    found.iter().try_for_each(|path| {
+        let removed = match path.is_dir() {
+            true => fs::remove_dir_all(path),
+            false => fs::remove_file(path),
+        };
+        removed.map_err(|e| io_error(path, &e))
+    })
 }
 
 fn find_temporary_files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
@@ -341,10 +351,10 @@ fn find_temporary_files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
         // Not through links: what they lead to may be somebody else's.
         let kind = entry.file_type().map_err(|e| io_error(&path, &e))?;
         let name = entry.file_name();
-        if kind.is_dir() {
-            find_temporary_files(&path, found)?;
-        } else if name.to_string_lossy().starts_with(TEMPORARY_PREFIX) {
+        if name.to_string_lossy().starts_with(TEMPORARY_PREFIX) {
             found.push(path);
+        } else if kind.is_dir() {
+            find_temporary_files(&path, found)?;
         }
     }
     Ok(())

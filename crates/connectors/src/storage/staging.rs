@@ -89,6 +89,13 @@ impl Staging {
                 payload.crc32
             )));
         }
+        let end = staged_records(&bytes).last().map_or(0, |record| record.end);
+        if end != bytes.len() {
+            return Err(Error::corrupt(format!(
+                "`{path}`: found records of {end} bytes, expected them to fill {} bytes",
+                bytes.len()
+            )));
+        }
         Ok(bytes)
     }
 
@@ -220,7 +227,7 @@ impl StagingWriter {
     }
 }
 
-/// The records in staged `bytes`.
+/// The records in staged `bytes`, which [`Staging::read`] has found to be whole.
 pub(crate) fn staged_records(bytes: &[u8]) -> impl Iterator<Item = std::ops::Range<usize>> {
     let mut position = 0;
     std::iter::from_fn(move || {
@@ -330,6 +337,31 @@ mod tests {
         .unwrap();
         assert_eq!(staging.read(&one).unwrap(), b"\x03\0\0\0one");
         assert_eq!(staging.read(&two).unwrap(), b"\x03\0\0\0two");
+    }
+
+    #[test]
+    fn lengths_that_do_not_add_up_are_found_behind_a_right_checksum() {
+        let (storage, staging) = staging();
+        for bytes in [
+            &b"\x05\0\0\0abc"[..],
+            b"\xff\xff\xff\xffabc",
+            b"\0\0\0\0\x01\0",
+            b"\x01",
+        ] {
+            storage.put("f", bytes).unwrap();
+            let (length, crc32) = (bytes.len() as u64, crc32fast::hash(bytes));
+            let staged = Staged {
+                rows: 1,
+                bytes: length,
+                payload: serde_json::json!({"path": "f", "bytes": length, "crc32": crc32}),
+            };
+            let error = staging.read(&staged).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert!(
+                error.to_string().starts_with("`f`: found records of "),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -101,7 +101,9 @@ fn topic(audit: &mut Audit<'_>, name: String, files: &[String]) -> TopicFacts {
         let mut partition = PartitionAudit::new(folder);
         let is_sound = partition.run(audit, &own);
         facts.segments += partition.segments;
-        facts.records += partition.end - partition.start;
+        facts.records = facts
+            .records
+            .saturating_add(partition.end - partition.start);
         facts
             .partitions
             .push(is_sound.then_some(partition.start..partition.end));

@@ -127,7 +127,7 @@ fn read(audit: &mut Audit<'_>, path: &str) -> Option<Manifest> {
         conserved(audit, path, (table, source));
     }
     for (table, sink) in &manifest.sinks {
-        let staged: u64 = sink.staged.iter().map(|staged| staged.rows).sum();
+        let staged = sink.staged_rows();
         if staged > sink.rows {
             let rows = sink.rows;
             audit.problem(
@@ -342,8 +342,8 @@ fn sinks_wrong(before: &Manifest, after: &Manifest) -> Vec<String> {
             ));
             continue;
         };
-        let staged: u64 = new.staged.iter().map(|staged| staged.rows).sum();
-        let expected = old.rows + staged;
+        let staged = new.staged_rows();
+        let expected = old.rows.saturating_add(staged);
         if new.rows < expected || (is_next && new.rows != expected) {
             let found = new.rows;
             wrong.push(format!(

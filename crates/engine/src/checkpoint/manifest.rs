@@ -154,6 +154,14 @@ pub struct SinkProgress {
     pub staged: Vec<Staged>,
 }
 
+impl SinkProgress {
+    /// Rows that this epoch staged. Any number can stand in a file, so the sum is bounded.
+    pub fn staged_rows(&self) -> u64 {
+        let rows = self.staged.iter().map(|staged| staged.rows);
+        rows.fold(0, u64::saturating_add)
+    }
+}
+
 impl Manifest {
     /// The bytes of the file.
     pub fn encode(&self) -> Result<Vec<u8>> {

@@ -110,7 +110,7 @@ fn counted(counts: &Counts) -> Vec<String> {
 }
 
 /// `1.5 MiB`.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
     let unit = units.iter().find(|(_, shift)| bytes >> shift > 0);
     match unit {

@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{collector, health, live, pipelines, savepoints, sql, tables, topics};
+use super::{collector, health, live, pipelines, savepoints, snapshots, sql, tables, topics};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +23,7 @@ use super::{collector, health, live, pipelines, savepoints, sql, tables, topics}
         tables::list,
         live::live,
         topics::list,
+        snapshots::create,
         health::metrics,
         health::alive,
         health::ready,

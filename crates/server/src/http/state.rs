@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use millstream_connectors::hot_table::HotTables;
+use millstream_connectors::storage::GatedStorage;
 use millstream_connectors::topic::TopicLog;
 use millstream_core::env::Env;
 use millstream_core::storage::Storage;
@@ -31,6 +32,8 @@ pub struct StateParts {
     pub env: Arc<dyn Env>,
     /// The data directory.
     pub storage: Arc<dyn Storage>,
+    /// The same, of which a snapshot can be taken; `None` if it is no directory.
+    pub files: Option<GatedStorage>,
     /// Topics that the collector appends to.
     pub topics: Arc<TopicLog>,
     /// Tables that can be queried and watched.

@@ -124,6 +124,7 @@ impl TestServer {
         };
         let parts = StateParts {
             storage: shared,
+            files: None,
             topics,
             queries: Arc::new(
                 QueryEngine::new(tables.clone(), query.limits()).expect("there are threads"),
