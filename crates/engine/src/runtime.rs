@@ -32,6 +32,7 @@ pub mod shard;
 pub mod step_job;
 pub mod tables;
 pub mod threads;
+mod trail;
 pub mod upgrade;
 mod way_back;
 

@@ -85,6 +85,9 @@ pub struct SplitProgress {
     pub watermark: Watermark,
     /// Whether it has ended.
     pub ended: bool,
+    /// Where it was earlier, and what its watermark was there, oldest first (see `trail`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trail: Vec<(Offset, Watermark)>,
 }
 
 /// Every record of a source is counted in exactly one of on time, late and undecodable.

@@ -7,6 +7,7 @@ use millstream_core::source::Source;
 use millstream_core::{SplitId, Watermark};
 
 use super::shard::SplitReport;
+use super::trail;
 use crate::checkpoint::{Manifest, SourceProgress, SplitProgress};
 use crate::operator::SourceMark;
 use crate::operator::chain::NodeCounters;
@@ -36,11 +37,22 @@ pub fn source_progress(
         Some(slowest) => before.fired.advanced_to(slowest),
         None => before.fired,
     };
-    let splits = reports.values().map(|report| SplitProgress {
-        split: report.split.clone(),
-        offset: report.offset,
-        watermark: report.watermark,
-        ended: report.ended,
+    let known: BTreeMap<&SplitId, &SplitProgress> = before
+        .splits
+        .iter()
+        .map(|split| (&split.split, split))
+        .collect();
+    let splits = reports.values().map(|report| {
+        let trail = known
+            .get(&report.split)
+            .map_or(&[][..], |split| &split.trail);
+        SplitProgress {
+            split: report.split.clone(),
+            offset: report.offset,
+            watermark: report.watermark,
+            ended: report.ended,
+            trail: trail::extended(trail, (report.offset, report.watermark)),
+        }
     });
     SourceProgress {
         fired,

@@ -1,5 +1,6 @@
 //! Makes the state of operators anew: the pipeline is run once more, over the same input up to where it was
-//! read, in memory, with sinks that keep nothing. Which rows are late, and what lies in windows, depends on
+//! read, in memory, with sinks that keep nothing; from the beginning, or from where nothing older can be in the
+//! state any more. Which rows are late, and what lies in windows, depends on
 //! the order within splits and on nothing else, so what comes out is the state that the operators would
 //! have if they had been there all along.
 //!
@@ -22,7 +23,9 @@ use millstream_core::{
 
 use super::config::{JobConfig, StartOptions};
 use super::progress::source_marks;
+use super::recovery::first_manifest;
 use super::step_job::StepJob;
+use super::trail::{self, Start};
 use crate::checkpoint::lineage::sources_before;
 use crate::checkpoint::{CheckpointStore, Manifest, SegmentRef, SplitProgress, StartFrom};
 use crate::operator::NodeProgress;
@@ -39,7 +42,8 @@ pub(super) fn rebuilt(
     (manifest, nodes): (&Manifest, &BTreeSet<NodeId>),
     store: &CheckpointStore,
 ) -> Result<Vec<SegmentRef>> {
-    let replay = Replay::new(config, manifest, nodes);
+    let starts = trail::starts(&config.plan, manifest, nodes);
+    let replay = Replay::new(config, manifest, &starts);
     let storage = Arc::new(MemoryStorage::default());
     let again = JobConfig {
         plan: Arc::new(without_timeouts(&config.plan)),
@@ -50,6 +54,7 @@ pub(super) fn rebuilt(
         connectors: Arc::new(replay),
         ..config.clone()
     };
+    begin(&again, &starts)?;
     let ran = run(again);
     ran.map_err(|error| failed(&error, config, nodes))?;
     let mut made = CheckpointStore::new(storage, config.env.clone(), &config.plan.options.name);
@@ -61,6 +66,29 @@ pub(super) fn rebuilt(
     segments
         .map(|segment| store.copy_segment(epoch, segment, &made))
         .collect()
+}
+
+/// From where each split is read, by table.
+type Starts = BTreeMap<String, BTreeMap<SplitId, Start>>;
+
+/// Has the run begin there.
+fn begin(config: &JobConfig, starts: &Starts) -> Result<()> {
+    let mut first = first_manifest(config)?;
+    first.epoch = Epoch(1);
+    for (table, splits) in starts {
+        let progress = first.sources.entry(table.clone()).or_default();
+        let splits = splits.iter();
+        let splits = splits.map(|(split, (offset, watermark))| SplitProgress {
+            split: split.clone(),
+            offset: *offset,
+            watermark: *watermark,
+            ended: false,
+            trail: vec![],
+        });
+        progress.splits = splits.collect();
+    }
+    let (storage, env) = (config.storage.clone(), config.env.clone());
+    CheckpointStore::new(storage, env, &config.plan.options.name).write_manifest(&first)
 }
 
 fn run(config: JobConfig) -> Result<()> {
@@ -174,16 +202,12 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(config: &JobConfig, manifest: &Manifest, nodes: &BTreeSet<NodeId>) -> Self {
-        let tables = tables_before(&config.plan, nodes).into_iter();
-        let ends = tables.map(|table| {
-            let splits = manifest
-                .sources
-                .get(&table)
-                .into_iter()
-                .flat_map(|it| &it.splits);
+    fn new(config: &JobConfig, manifest: &Manifest, starts: &Starts) -> Self {
+        let ends = starts.keys().map(|table| {
+            let progress = manifest.sources.get(table);
+            let splits = progress.into_iter().flat_map(|it| &it.splits);
             let splits = splits.map(|split| (split.split.clone(), split.clone()));
-            (table, splits.collect())
+            (table.clone(), splits.collect())
         });
         Self {
             inner: config.connectors.clone(),
@@ -228,10 +252,11 @@ impl Source for ReplaySource {
         Ok(splits)
     }
 
-    fn open(&self, split: &SplitId, _: Option<Offset>) -> Result<Box<dyn SplitReader>> {
+    fn open(&self, split: &SplitId, from: Option<Offset>) -> Result<Box<dyn SplitReader>> {
         let end = &self.ends[split];
+        let from = from.unwrap_or(trail::BEGINNING.0);
         Ok(Box::new(ReplayReader {
-            reader: self.inner.open(split, Some(Offset(0)))?,
+            reader: self.inner.open(split, Some(from))?,
             source: self.inner.clone(),
             end: end.clone(),
         }))

@@ -18,6 +18,7 @@ use millstream_core::plan::{Join, JoinOn, Node, NodeInput, Operator, Plan, Windo
 use millstream_core::{Error, NodeId, Result, TimeDomain};
 use serde::Serialize;
 
+use super::trail::{BEGINNING, starts};
 use crate::checkpoint::Manifest;
 use crate::checkpoint::description::{OperatorDescription, PlanDescription, SourceDescription};
 use crate::checkpoint::lineage::{describe, sources_before};
@@ -170,6 +171,7 @@ pub fn compare(manifest: &Manifest, plan: &Plan, dropped: &BTreeSet<String>) -> 
     check_dropped(dropped, old, &new)?;
     let comparison = Comparison {
         manifest,
+        read: read_so_far(manifest, plan),
         plan,
         old,
         new: &new,
@@ -211,8 +213,23 @@ fn check_dropped(
     }
 }
 
+/// How far the sources of the new plan have been read; of its operators nothing is known yet.
+fn read_so_far(manifest: &Manifest, plan: &Plan) -> Manifest {
+    let sources = plan.sources.iter().map(|source| {
+        let progress = manifest.sources.get(&source.table);
+        (source.table.clone(), progress.cloned().unwrap_or_default())
+    });
+    Manifest {
+        sources: sources.collect(),
+        nodes: vec![],
+        segments: vec![],
+        ..manifest.clone()
+    }
+}
+
 struct Comparison<'a> {
     manifest: &'a Manifest,
+    read: Manifest,
     plan: &'a Plan,
     old: &'a PlanDescription,
     new: &'a PlanDescription,
@@ -355,7 +372,7 @@ impl Comparison<'_> {
         }
         let known: Vec<String> = known.iter().map(|table| format!("`{table}`")).collect();
         let known = known.join(", ");
-        match why_not_again(self.plan, node) {
+        match self.why_not_again(node) {
             None => {
                 let reason = format!("{reason}; {known} is read again for it, up to where it was");
                 Change::of_operator(new, Fate::Rebuild, reason)
@@ -369,6 +386,30 @@ impl Comparison<'_> {
                 Change::of_operator(new, Fate::Refused, reason)
             }
         }
+    }
+
+    /// Why reading the input of a node again would not give what it has been, if so.
+    fn why_not_again(&self, node: &Node) -> Option<&'static str> {
+        let plan = self.plan;
+        let mut open = vec![node];
+        while let Some(node) = open.pop() {
+            if let Some(why) = why_differs(plan, node) {
+                return Some(why);
+            }
+            open.extend(node.inputs.iter().filter_map(|input| match input {
+                NodeInput::Node(id) => Some(&plan.nodes[id.index()]),
+                NodeInput::Source(_) => None,
+            }));
+        }
+        let begins_elsewhere = |table: &str| {
+            let mut sources = plan.sources.iter().filter(|source| source.table == table);
+            let mode = sources.find_map(|source| source.connector.get("scan.startup.mode"));
+            mode.is_some_and(|mode| mode != "earliest-offset" && mode != "group-offsets")
+        };
+        let starts = starts(plan, &self.read, &BTreeSet::from([node.id]));
+        let mut tables = starts.iter().filter(|(table, _)| begins_elsewhere(table));
+        let is_unknown = tables.any(|(_, splits)| splits.values().any(|at| *at == BEGINNING));
+        is_unknown.then_some("'scan.startup.mode' does not say where it began")
     }
 
     /// Whether a source before it is read from its beginning: then older state would count rows twice.
@@ -427,26 +468,6 @@ fn changed_reason(new: &OperatorDescription, left: &[&OperatorDescription]) -> S
         true => "columns that it reads are computed in another way".to_owned(),
         false => changed.join("; "),
     }
-}
-
-/// Why reading the input of a node again would not give what it has been, if so.
-fn why_not_again(plan: &Plan, node: &Node) -> Option<&'static str> {
-    let mut open = vec![node];
-    while let Some(node) = open.pop() {
-        if let Some(why) = why_differs(plan, node) {
-            return Some(why);
-        }
-        open.extend(node.inputs.iter().filter_map(|input| match input {
-            NodeInput::Node(id) => Some(&plan.nodes[id.index()]),
-            NodeInput::Source(_) => None,
-        }));
-    }
-    let mut sources = sources_before(plan, node).into_iter();
-    let begins_elsewhere = sources.any(|id| {
-        let mode = plan.sources[id.index()].connector.get("scan.startup.mode");
-        mode.is_some_and(|mode| mode == "latest-offset" || mode == "timestamp")
-    });
-    begins_elsewhere.then_some("'scan.startup.mode' does not say where it began")
 }
 
 fn why_differs(plan: &Plan, node: &Node) -> Option<&'static str> {

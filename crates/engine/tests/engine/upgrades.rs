@@ -16,9 +16,11 @@ use millstream_core::expr::{BinaryOp, Expr, Literal};
 use millstream_core::memory::{MemorySink, MemoryStorage};
 use millstream_core::plan::*;
 use millstream_core::sink::{Sink, SinkContext, SinkWriter, Staged};
-use millstream_core::source::{Decoder, Source};
+use millstream_core::source::{Decoder, Source, Split, SplitReader};
 use millstream_core::storage::Storage;
-use millstream_core::{Epoch, Error, ErrorKind, NodeId, Result, ShardIndex, SinkId, SourceId};
+use millstream_core::{
+    Epoch, Error, ErrorKind, NodeId, Offset, Result, ShardIndex, SinkId, SourceId, SplitId,
+};
 use millstream_engine::checkpoint::lineage::describe;
 use millstream_engine::checkpoint::{Manifest, Savepoints};
 use millstream_engine::runtime::preview::preview;
@@ -666,4 +668,93 @@ fn fingerprints_are_what_they_were_in_manifests_that_are_out_there() {
     assert_eq!(two.operators[1].fingerprint, fingerprints[0]);
     let renamed = describe(&windows(100, "renamed")).unwrap();
     assert_eq!(renamed.operators[0].fingerprint, fingerprints[0]);
+}
+
+/// A world of which the first records are gone.
+#[derive(Clone)]
+struct Trimmed {
+    named: Named,
+    first: u64,
+}
+
+impl Connectors for Trimmed {
+    fn source(&self, plan: &SourcePlan) -> Result<Box<dyn Source>> {
+        let (inner, first) = (self.named.source(plan)?, self.first);
+        Ok(Box::new(TrimmedSource { inner, first }))
+    }
+    fn decoder(&self, plan: &SourcePlan, schema: &SchemaRef) -> Result<Box<dyn Decoder>> {
+        self.named.decoder(plan, schema)
+    }
+    fn sink(&self, plan: &SinkPlan) -> Result<Box<dyn Sink>> {
+        self.named.sink(plan)
+    }
+}
+
+struct TrimmedSource {
+    inner: Box<dyn Source>,
+    first: u64,
+}
+
+impl Source for TrimmedSource {
+    fn splits(&self) -> Result<Vec<Split>> {
+        self.inner.splits()
+    }
+    fn open(&self, split: &SplitId, from: Option<Offset>) -> Result<Box<dyn SplitReader>> {
+        match from {
+            Some(Offset(from)) if from < self.first => Err(Error::invalid(format!(
+                "offset {from} of `{split}` is gone"
+            ))),
+            _ => self.inner.open(split, from),
+        }
+    }
+    fn is_bounded(&self) -> bool {
+        self.inner.is_bounded()
+    }
+}
+
+#[test]
+fn only_what_open_windows_need_is_read_again() {
+    // A record a second, 5 in an epoch: after 30 epochs the watermark is at 148.97 s.
+    let records = (0..200).map(|i| format!("{},k", i * 1_000)).collect();
+    let ran = Ran::over(
+        world(&[("s".to_owned(), records)]),
+        windows(10_000, "counts"),
+    );
+    run_epochs(&ran.config, 25);
+    let wider = |mode: Option<&str>| {
+        let mut plan = windows(20_000, "counts");
+        let options = &mut plan.sources[0].connector.options;
+        let mode = mode.map(|mode| ("scan.startup.mode".to_owned(), mode.to_owned()));
+        options.extend(mode);
+        plan
+    };
+    let trimmed = |first: u64, plan: Plan| JobConfig {
+        connectors: Arc::new(Trimmed {
+            named: ran.named.clone(),
+            first,
+        }),
+        ..ran.with(plan, &[])
+    };
+    // The window from 140 s to 160 s is open: its first record is 140.
+    let refused = StepJob::open(trimmed(141, wider(None)))
+        .map(drop)
+        .unwrap_err();
+    let expected = "state for `counts` cannot be made anew: ";
+    assert!(refused.to_string().starts_with(expected), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("is gone; `--drop-state counts` lets"),
+        "{refused}"
+    );
+    // Where the pipeline began does not matter then either.
+    let mut job = StepJob::open(trimmed(60, wider(Some("latest-offset")))).unwrap();
+    while !job.is_finished() {
+        job.poll().unwrap();
+        job.checkpoint().unwrap();
+    }
+    let counts = ran.named.counts("counts");
+    let narrow = (1..=14).map(|end| (end * 10_000, 10));
+    let wide = [(160_000, 20), (180_000, 20), (200_000, 20)];
+    assert_eq!(counts, narrow.chain(wide).collect::<Vec<_>>());
 }

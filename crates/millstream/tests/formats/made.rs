@@ -107,6 +107,7 @@ pub fn manifest() -> Manifest {
             offset: Offset(100),
             watermark: Watermark(1_750_000_005_000),
             ended: true,
+            trail: vec![],
         }],
         counters,
     };
