@@ -63,13 +63,17 @@ impl<T: ArrowPrimitiveType> PrimitiveMinMax<T> {
         }
     }
 
+    /// PERF: whether a value is better cannot be foretold, so it is not a branch: the processor would
+    /// wait for the memory of each group by itself.
     fn offer(&mut self, group: usize, value: T::Native) {
+        let is_first = !self.seen.get_bit(group);
+        let best = &mut self.values[group];
         let better = match self.max {
-            true => value.is_gt(self.values[group]),
-            false => value.is_lt(self.values[group]),
+            true => value.is_gt(*best),
+            false => value.is_lt(*best),
         };
-        if better || !self.seen.get_bit(group) {
-            self.values[group] = value;
+        *best = if better | is_first { value } else { *best };
+        if is_first {
             self.seen.set_bit(group, true);
         }
     }

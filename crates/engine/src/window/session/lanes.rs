@@ -197,17 +197,19 @@ impl Lanes {
     }
 
     /// What changed since the last call, by split.
-    pub fn take_changed(&mut self) -> Vec<(LaneKey, Span)> {
-        let changed = self.changed.take();
-        let lanes = changed.iter().map(|at| self.lanes[*at as usize]);
-        let live = lanes.filter(|lane| lane.key != NONE);
-        let lanes = live.map(|lane| {
-            let (key, split) = (lane.key, lane.split);
-            (LaneKey { key, split }, lane.span)
-        });
-        let mut lanes: Vec<_> = lanes.collect();
-        lanes.sort_by_key(|(of, _)| of.split);
-        lanes
+    pub fn take_changed(&mut self) -> Vec<u32> {
+        let mut changed = self.changed.take();
+        changed.retain(|at| self.lanes[*at as usize].key != NONE);
+        changed.sort_by_key(|at| self.lanes[*at as usize].split);
+        changed
+    }
+
+    /// An interval, and of what it is.
+    pub fn get(&self, at: u32) -> (LaneKey, Span) {
+        let Lane {
+            key, split, span, ..
+        } = self.lanes[at as usize];
+        (LaneKey { key, split }, span)
     }
 
     /// How many places there are, free ones among them. What is there keeps its place.

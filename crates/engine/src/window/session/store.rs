@@ -73,8 +73,9 @@ pub struct Results {
 /// How many keys are looked up before the first is needed. PERF: what hangs on so many fits into the cache
 /// of a core.
 const LOOK_AHEAD: usize = 1_024;
-/// Most rows of a batch of state.
-const STATE_ROWS: usize = 65_536;
+/// Most rows of a batch of state. PERF: a column of numbers is 64 KiB, which stays in the cache while it is
+/// made, sent or compressed, and whose memory is used again for the next.
+const STATE_ROWS: usize = 8_192;
 
 impl SessionStore {
     /// Nothing yet.
@@ -330,8 +331,10 @@ impl SessionStore {
             sessions.iter().copied().partition(is_session);
         let mut batches = vec![];
         for (part, sessions) in [(Part::Sessions, settled), (Part::Stragglers, waiting)] {
-            for members in self.members(&sessions).chunks(STATE_ROWS) {
-                batches.push((part, self.state_rows(members)?));
+            for sessions in sessions.chunks(STATE_ROWS) {
+                for members in self.members(sessions).chunks(STATE_ROWS) {
+                    batches.push((part, self.state_rows(members)?));
+                }
             }
         }
         Ok(batches)
@@ -369,14 +372,14 @@ impl SessionStore {
         Ok(RecordBatch::try_new(self.shape.schema().clone(), columns)?)
     }
 
-    fn lane_rows(&self, lanes: &[(LaneKey, Span)]) -> Result<RecordBatch> {
-        let starts = Int64Array::from_iter_values(lanes.iter().map(|(_, span)| span.start));
-        let ends: ArrayRef = Arc::new(Int64Array::from_iter_values(
-            lanes.iter().map(|(_, span)| span.end),
-        ));
+    fn lane_rows(&self, lanes: &[u32]) -> Result<RecordBatch> {
+        let lanes = lanes.iter().map(|at| self.lanes.get(*at));
+        let starts = Int64Array::from_iter_values(lanes.clone().map(|(_, span)| span.start));
+        let ends = Int64Array::from_iter_values(lanes.clone().map(|(_, span)| span.end));
+        let ends: ArrayRef = Arc::new(ends);
         // PERF: names are long, and mostly the same.
         let mut last = None;
-        let splits = lanes.iter().map(|(of, _)| {
+        let splits = lanes.clone().map(|(of, _)| {
             let is_other = last.replace(of.split) != Some(of.split);
             is_other.then(|| &*self.splits[of.split as usize])
         });
@@ -386,7 +389,7 @@ impl SessionStore {
             ends,
             Arc::new(StringArray::from_iter(splits)),
         ];
-        let keys = lanes.iter().map(|(of, _)| self.keys.bytes(of.key));
+        let keys = lanes.map(|(of, _)| self.keys.bytes(of.key));
         columns.extend(self.shape.decode_sessions(keys)?);
         let schema = self.shape.lane_schema().clone();
         Ok(RecordBatch::try_new(schema, columns)?)
