@@ -29,6 +29,9 @@ pub struct SessionStore {
     splits: Vec<Box<str>>,
     /// Sessions and lanes that checkpoints must be given once more.
     to_repeat: [Range<usize>; 2],
+    /// PERF: the columns of state that mostly say nothing, once for all batches: `moment` of sessions, and
+    /// `grouping_set` where there is one.
+    blanks: [ArrayRef; 2],
 }
 
 /// A kind of state (see [`SessionShape`]).
@@ -87,6 +90,10 @@ impl SessionStore {
             groups: Groups::new(shape.clone())?,
             splits: vec![],
             to_repeat: [0..0, 0..0],
+            blanks: [
+                Arc::new(Int64Array::new_null(STATE_ROWS)),
+                Arc::new(UInt32Array::from_value(0, STATE_ROWS)),
+            ],
             shape,
         })
     }
@@ -347,25 +354,25 @@ impl SessionStore {
         let ends: ArrayRef = Arc::new(ends);
         let moment = |member: &Member| self.sessions.moment(member.session);
         let is_waiting = members.iter().any(|member| moment(member).is_some());
-        let (needed_until, moments): (ArrayRef, Int64Array) = match is_waiting {
-            // PERF: a column less to make. Sessions and stragglers are not in one batch.
-            false => (ends.clone(), Int64Array::new_null(members.len())),
+        let blank = |column: usize| self.blanks[column].slice(0, members.len());
+        let (needed_until, moments): (ArrayRef, ArrayRef) = match is_waiting {
+            // Sessions and stragglers are not in one batch.
+            false => (ends.clone(), blank(0)),
             true => {
                 let moments = members.iter().map(|m| moment(m).map(|moment| moment.0));
                 // Passed by the first watermark after it: then it has settled.
                 let until = moments.clone().flatten();
                 let until = Int64Array::from_iter_values(until.map(|ms| ms.saturating_add(2)));
-                (Arc::new(until), moments.collect())
+                (Arc::new(until), Arc::new(moments.collect::<Int64Array>()))
             }
         };
-        let sets = UInt32Array::from_iter_values(members.iter().map(|m| index(m.set)));
-        let mut columns: Vec<ArrayRef> = vec![
-            needed_until,
-            Arc::new(starts),
-            ends,
-            Arc::new(moments),
-            Arc::new(sets),
-        ];
+        let sets: ArrayRef = match self.shape.sets() {
+            1 => blank(1),
+            _ => Arc::new(UInt32Array::from_iter_values(
+                members.iter().map(|m| index(m.set)),
+            )),
+        };
+        let mut columns: Vec<ArrayRef> = vec![needed_until, Arc::new(starts), ends, moments, sets];
         columns.extend(self.key_columns(members)?);
         let groups: Vec<u32> = members.iter().map(|member| member.group).collect();
         columns.extend(self.groups.states(&groups)?);
