@@ -30,9 +30,9 @@ pub struct StateRows {
     pub rows: RecordBatch,
 }
 
-/// The bytes of a segment. At least one batch.
+/// The bytes of a segment, in the memory of `buffer`. At least one batch.
 // PERF: LZ4, as most segments are read never again; each batch is let go of once it is written.
-pub fn encode(states: Vec<StateRows>) -> Result<Vec<u8>> {
+pub fn encode(states: Vec<StateRows>, mut buffer: Vec<u8>) -> Result<Vec<u8>> {
     let first = states.first();
     let first = first.ok_or_else(|| Error::bug("a segment has rows"))?;
     let mut fields = vec![Arc::new(Field::new("shard", DataType::UInt32, false))];
@@ -45,8 +45,9 @@ pub fn encode(states: Vec<StateRows>) -> Result<Vec<u8>> {
     let bytes = states
         .iter()
         .map(|state| state.rows.get_array_memory_size());
-    let bytes = Vec::with_capacity(bytes.sum());
-    let mut writer = FileWriter::try_new_with_options(bytes, &schema, options)?;
+    buffer.clear();
+    buffer.reserve(bytes.sum());
+    let mut writer = FileWriter::try_new_with_options(buffer, &schema, options)?;
     for state in states {
         let shard = UInt32Array::from_value(state.shard.0, state.rows.num_rows());
         let mut columns: Vec<ArrayRef> = vec![Arc::new(shard)];
@@ -155,7 +156,7 @@ mod tests {
             rows: rows(values),
         };
         let states = vec![of(0, &[1]), of(1, &[2, 3]), of(1, &[]), of(0, &[4])];
-        let bytes = encode(states).unwrap();
+        let bytes = encode(states, vec![1, 2]).unwrap();
         let found = |shard| -> Vec<RecordBatch> {
             let states = decode_of_shard("x", &bytes, shard).unwrap().into_iter();
             states.map(|state| state.rows).collect()

@@ -1,5 +1,6 @@
 //! Reads and writes manifests and segments of one pipeline, and removes what nothing refers to.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -108,7 +109,12 @@ pub struct CheckpointStore {
     is_newest: bool,
     /// Path of the newest manifest that this store knows of.
     newest: Option<String>,
+    /// PERF: the memory of the last segment, for the next: else each epoch has it fresh from the kernel.
+    spare: Cell<Vec<u8>>,
 }
+
+/// The memory of a longer segment is given back, in bytes.
+const SPARE_MAX: usize = 64 << 20;
 
 impl CheckpointStore {
     /// The store of `pipeline`.
@@ -122,6 +128,7 @@ impl CheckpointStore {
             loaded: None,
             is_newest: true,
             newest: None,
+            spare: Cell::default(),
         }
     }
 
@@ -251,7 +258,7 @@ impl CheckpointStore {
         let needed_until = segment::needed_until(&states);
         let rows = states.iter().map(|state| state.rows.num_rows() as u64);
         let rows = rows.sum();
-        let bytes = segment::encode(states)?;
+        let bytes = segment::encode(states, self.spare.take())?;
         let known = SegmentRef {
             node,
             part,
@@ -262,7 +269,11 @@ impl CheckpointStore {
             needed_until,
             level,
         };
-        self.put_segment(epoch, known, &bytes)
+        let segment = self.put_segment(epoch, known, &bytes)?;
+        if bytes.len() <= SPARE_MAX {
+            self.spare.set(bytes);
+        }
+        Ok(segment)
     }
 
     /// Writes the segment `known` of another store for `epoch`.
