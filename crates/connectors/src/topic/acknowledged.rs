@@ -148,12 +148,21 @@ impl AcknowledgedFile {
         Ok(())
     }
 
-    /// After an entry that failed: has the file say again what it said before, durably.
+    /// After an entry that failed: sees to it that the file says no more than it said before, durably.
     pub fn settle(&mut self) -> Result<()> {
         if !self.is_in_doubt {
             return Ok(());
         }
         self.file = None;
+        // CRASH: mostly the entry is not there, and what made it fail (a full disk, a folder that may not
+        // be written to) would make this fail, too. Then records that were refused would stay, and be
+        // taken for stored if the process died.
+        if let Ok(found) = Acknowledged::load(&*self.storage, &self.path)
+            && found.is_none_or(|found| found <= self.last)
+        {
+            self.is_in_doubt = false;
+            return Ok(());
+        }
         self.last.save(&*self.storage, &self.path)?;
         self.is_in_doubt = false;
         Ok(())

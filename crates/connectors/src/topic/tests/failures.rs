@@ -63,6 +63,31 @@ fn a_failed_append_is_not_there_and_the_next_one_is() {
     }
 }
 
+/// Found by the kill test: a folder that could not be written to, SIGKILL, and a batch that had been
+/// refused was there, besides its repetition.
+#[test]
+fn a_refused_append_is_not_there_after_a_kill_although_nothing_could_be_written() {
+    use Operation::{Note, Put};
+    for (is_started_anew, failing) in [(true, [Put, Put]), (false, [Note, Put])] {
+        let (storage, mut log) = world();
+        log.append("t", None, &records("a b")).unwrap();
+        if is_started_anew {
+            log = open(&storage).unwrap();
+        }
+        for operation in failing {
+            storage.control.fail_next(operation, ErrorKind::Unavailable);
+        }
+        let refused = log.append("t", None, &records("refused"));
+        check_error(refused, ErrorKind::Unavailable, &["failed on purpose"]);
+        drop(log);
+        storage.control.heal();
+        let log = open(&storage).unwrap();
+        assert_eq!(read(&log), "0:a 1:b", "{failing:?}");
+        let next = log.append("t", None, &records("c")).unwrap();
+        assert_eq!(next.base_offset, Offset(2));
+    }
+}
+
 #[test]
 fn the_very_first_append_may_fail() {
     for operation in [Operation::Append, Operation::Sync, Operation::SyncThenFail] {
