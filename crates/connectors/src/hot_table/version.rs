@@ -113,7 +113,25 @@ impl Version {
             let message = format!("checksum does not match: found={found} expected={expected}");
             return Err(Error::corrupt(message));
         }
-        serde_json::from_str(envelope.body.get()).map_err(not_json)
+        let version: Self = serde_json::from_str(envelope.body.get()).map_err(not_json)?;
+        version.check()?;
+        Ok(version)
+    }
+
+    /// Indexes lead to columns that there are.
+    fn check(&self) -> Result<()> {
+        let columns = self.columns.len();
+        if let Some(found) = self.primary_key.iter().find(|index| **index >= columns) {
+            let message = format!("found key column {found}, expected one of {columns} columns");
+            return Err(Error::corrupt(message));
+        }
+        let mut parts = self.parts.iter();
+        if let Some(part) = parts.find(|part| part.columns.len() > columns) {
+            let (file, found) = (&part.file, part.columns.len());
+            let message = format!("found {found} columns in `{file}`, expected at most {columns}");
+            return Err(Error::corrupt(message));
+        }
+        Ok(())
     }
 }
 
@@ -170,5 +188,40 @@ pub(super) fn write_version(
             Err(Error::new(ErrorKind::Fenced, message))
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_or_a_part_with_columns_that_are_not_there_is_refused() {
+        let version = |primary_key: &str, columns: &str| {
+            let body = format!(
+                "{{\"database\":\"d\",\"table\":\"t\",\"columns\":[{{\"name\":\"n\",\"type\":\"BIGINT\"}}],\
+                 \"primary_key\":{primary_key},\"retention_ms\":null,\"parts\":[{{\"file\":\"f\",\
+                 \"rows\":1,\"bytes\":1,\"crc32\":1,\"columns\":{columns}}}],\"writers\":{{}}}}"
+            );
+            let crc = crc32fast::hash(body.as_bytes());
+            let file = format!("{{\"format\":1,\"crc32\":{crc},\"body\":{body}}}");
+            Version::decode(file.as_bytes())
+        };
+        version("[0]", "[null]").unwrap();
+        let check = |found: Result<Version>, expected: &str| {
+            let error = found.unwrap_err();
+            assert_eq!(
+                (error.kind(), error.to_string().as_str()),
+                (ErrorKind::Corrupt, expected)
+            );
+        };
+        check(
+            version("[1]", "[null]"),
+            "found key column 1, expected one of 1 columns",
+        );
+        let expected = "found key column 18446744073709551615, expected one of 1 columns";
+        check(version("[18446744073709551615]", "[]"), expected);
+        let expected = "found 2 columns in `f`, expected at most 1";
+        check(version("[0]", "[null,null]"), expected);
     }
 }

@@ -1,0 +1,3 @@
+//! What fuzzing drives. See README.md.
+
+pub mod targets;
