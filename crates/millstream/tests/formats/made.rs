@@ -55,7 +55,7 @@ pub fn all() -> BTreeMap<&'static str, Files> {
         ),
         (
             "state-segment/v2",
-            one("segment.arrow", segment::encode(state()).unwrap()),
+            one("segment.arrow", segment::encode(state(), vec![]).unwrap()),
         ),
         ("topic/v1", topic()),
         ("hot-table/v1", tables().0),

@@ -59,7 +59,7 @@ fn state_segments() {
         assert_eq!(rows(found), rows(made::state()), "{version}");
     }
     // The library may write other bytes; what a file says stays.
-    let written = segment::encode(made::state()).unwrap();
+    let written = segment::encode(made::state(), vec![]).unwrap();
     let schema = |bytes: Vec<u8>| {
         let reader = arrow::ipc::reader::FileReader::try_new(std::io::Cursor::new(bytes), None);
         reader.unwrap().schema()

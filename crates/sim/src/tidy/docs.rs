@@ -15,6 +15,8 @@ const COMMANDS: &[&str] = &[
     "savepoint",
     "sim",
     "verify",
+    "backup",
+    "restore",
     "generate",
     "help",
 ];
