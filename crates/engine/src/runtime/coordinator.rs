@@ -63,6 +63,25 @@ pub struct Coordinator<P> {
     opened: BTreeSet<(SourceId, SplitId)>,
     pauses: Pauses,
     status: JobStatus,
+    held: Option<HeldTime>,
+}
+
+/// How far time goes, by source, in a run that makes state anew.
+pub struct HeldTime {
+    /// As far as it may go.
+    pub marks: BTreeMap<String, Watermark>,
+    /// Whether it goes as far now, whatever the rows say.
+    pub is_reached: bool,
+}
+
+impl HeldTime {
+    fn of(&self, table: &str, fired: Watermark) -> Watermark {
+        match self.marks.get(table) {
+            Some(mark) if self.is_reached => *mark,
+            Some(mark) => fired.min(*mark),
+            None => fired,
+        }
+    }
 }
 
 /// An epoch that is being cut.
@@ -125,7 +144,13 @@ impl<P: ShardPool> Coordinator<P> {
             pauses: Pauses::default(),
             status,
             config,
+            held: None,
         }
+    }
+
+    /// From now on time goes no further than that.
+    pub fn hold_time(&mut self, held: HeldTime) {
+        self.held = Some(held);
     }
 
     /// Whether all input was read and every window has fired.
@@ -274,10 +299,11 @@ impl<P: ShardPool> Coordinator<P> {
             .map(|plan| {
                 let source = &*self.sources[plan.id.index()];
                 let before = (&self.manifest.sources[&plan.table], now_ms);
-                (
-                    plan.table.clone(),
-                    source_progress(plan, source, reports, before),
-                )
+                let mut progress = source_progress(plan, source, reports, before);
+                if let Some(held) = &self.held {
+                    progress.fired = held.of(&plan.table, progress.fired);
+                }
+                (plan.table.clone(), progress)
             })
             .collect()
     }

@@ -41,7 +41,7 @@ pub struct RewoundSink {
 /// What a start would do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Preview {
-    /// The checkpoint to go on from; `None`: the pipeline begins.
+    /// The checkpoint to go on from; `None`: nothing has been read yet.
     pub at: Option<EpochMark>,
     /// What would be gone back from, if anything.
     pub rewind: Option<Rewind>,
@@ -75,7 +75,7 @@ pub fn preview(
         false => compared(&to, plan, &start.drop_state)?,
     };
     Ok(Preview {
-        at: Some(to.mark()),
+        at: (!to.is_blank()).then(|| to.mark()),
         rewind,
         upgrade,
     })

@@ -3,7 +3,7 @@
 use millstream_core::{Epoch, Result};
 
 use super::config::JobConfig;
-use super::coordinator::Coordinator;
+use super::coordinator::{Coordinator, HeldTime};
 use super::pool::InlinePool;
 use super::recovery;
 use crate::status::JobStatus;
@@ -21,6 +21,11 @@ impl StepJob {
         Ok(Self {
             coordinator: Coordinator::new(config, recovered, InlinePool::new),
         })
+    }
+
+    /// From now on time goes no further than that.
+    pub(super) fn hold_time(&mut self, held: HeldTime) {
+        self.coordinator.hold_time(held);
     }
 
     /// Lets every shard read one batch. `false` when none had anything to read.

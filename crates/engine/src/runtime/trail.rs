@@ -110,6 +110,29 @@ fn span_ms(plan: &Plan, node: NodeId) -> Option<i64> {
     own.checked_add(before)
 }
 
+/// Whether the state of a node depends on when time went on, and not only on how far: rows that come after a
+/// silence or the end of other splits are late then. For windows that come out once that makes no
+/// difference to those that are open.
+pub fn is_sensitive(plan: &Plan, node: NodeId) -> bool {
+    let node = &plan.nodes[node.index()];
+    let is_once = match &node.operator {
+        Operator::WindowAggregate(aggregate) => {
+            let is_session = matches!(aggregate.window.kind, WindowKind::Session { .. });
+            aggregate.allowed_lateness_ms == 0 && !is_session
+        }
+        operator => !operator.is_stateful(),
+    };
+    let mut inputs = node.inputs.iter();
+    !is_once
+        || inputs.any(|input| match input {
+            NodeInput::Node(id) => {
+                let operator = &plan.nodes[id.index()].operator;
+                operator.is_stateful() || is_sensitive(plan, *id)
+            }
+            NodeInput::Source(_) => false,
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

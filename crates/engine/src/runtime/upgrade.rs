@@ -14,11 +14,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use millstream_core::plan::{Join, JoinOn, Node, NodeInput, Operator, Plan, WindowKind};
+use millstream_core::plan::{
+    Join, JoinOn, Node, NodeInput, Operator, Plan, SourcePlan, WindowKind,
+};
 use millstream_core::{Error, NodeId, Result, TimeDomain};
 use serde::Serialize;
 
-use super::trail::{BEGINNING, starts};
+use super::trail::{BEGINNING, is_sensitive, starts};
 use crate::checkpoint::Manifest;
 use crate::checkpoint::description::{OperatorDescription, PlanDescription, SourceDescription};
 use crate::checkpoint::lineage::{describe, sources_before};
@@ -400,6 +402,17 @@ impl Comparison<'_> {
                 NodeInput::Node(id) => Some(&plan.nodes[id.index()]),
                 NodeInput::Source(_) => None,
             }));
+        }
+        let moves_time = |source: &SourcePlan| {
+            let timeout = source
+                .event_time
+                .as_ref()
+                .and_then(|spec| spec.idle_timeout_ms);
+            timeout.is_some() || source.connector.get("source.monitor-interval").is_some()
+        };
+        let mut sources = sources_before(plan, node).into_iter();
+        if is_sensitive(plan, node.id) && sources.any(|id| moves_time(&plan.sources[id.index()])) {
+            return Some("which of its rows were late depended on when others came");
         }
         let begins_elsewhere = |table: &str| {
             let mut sources = plan.sources.iter().filter(|source| source.table == table);

@@ -675,12 +675,17 @@ fn fingerprints_are_what_they_were_in_manifests_that_are_out_there() {
 struct Trimmed {
     named: Named,
     first: u64,
+    /// Whether more splits may come.
+    is_open: bool,
 }
 
 impl Connectors for Trimmed {
     fn source(&self, plan: &SourcePlan) -> Result<Box<dyn Source>> {
-        let (inner, first) = (self.named.source(plan)?, self.first);
-        Ok(Box::new(TrimmedSource { inner, first }))
+        Ok(Box::new(TrimmedSource {
+            inner: self.named.source(plan)?,
+            first: self.first,
+            is_open: self.is_open,
+        }))
     }
     fn decoder(&self, plan: &SourcePlan, schema: &SchemaRef) -> Result<Box<dyn Decoder>> {
         self.named.decoder(plan, schema)
@@ -693,6 +698,7 @@ impl Connectors for Trimmed {
 struct TrimmedSource {
     inner: Box<dyn Source>,
     first: u64,
+    is_open: bool,
 }
 
 impl Source for TrimmedSource {
@@ -708,7 +714,7 @@ impl Source for TrimmedSource {
         }
     }
     fn is_bounded(&self) -> bool {
-        self.inner.is_bounded()
+        !self.is_open && self.inner.is_bounded()
     }
 }
 
@@ -732,6 +738,7 @@ fn only_what_open_windows_need_is_read_again() {
         connectors: Arc::new(Trimmed {
             named: ran.named.clone(),
             first,
+            is_open: false,
         }),
         ..ran.with(plan, &[])
     };
@@ -757,4 +764,47 @@ fn only_what_open_windows_need_is_read_again() {
     let narrow = (1..=14).map(|end| (end * 10_000, 10));
     let wide = [(160_000, 20), (180_000, 20), (200_000, 20)];
     assert_eq!(counts, narrow.chain(wide).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_split_that_has_ended_holds_no_time_back_when_it_is_read_again() {
+    let records = |from: i64| (from..from + 30).map(|i| format!("{},k", i * 10)).collect();
+    let first = ("s".to_owned(), records(0));
+    let ran = Ran::over(world(std::slice::from_ref(&first)), plan());
+    // Where more splits may come, the end of one leaves the watermark where it is: at 260.
+    let open = JobConfig {
+        connectors: Arc::new(Trimmed {
+            named: ran.named.clone(),
+            first: 0,
+            is_open: true,
+        }),
+        ..ran.config.clone()
+    };
+    run_epochs(&open, 2);
+    let named = Named {
+        world: world(&[first, ("t".to_owned(), records(30))]),
+        ..ran.named.clone()
+    };
+    let mut job = StepJob::open(JobConfig {
+        connectors: Arc::new(named),
+        ..ran.with(windows(200, "counts"), &[])
+    })
+    .unwrap();
+    while !job.is_finished() {
+        job.poll().unwrap();
+        job.checkpoint().unwrap();
+    }
+    // Half of the window up to 400 was read by the old plan.
+    let expected = [(100, 10), (200, 10), (400, 20), (600, 20)];
+    assert_eq!(ran.named.counts("counts"), expected);
+}
+
+#[test]
+fn state_that_depends_on_when_time_went_on_is_not_made_anew() {
+    let ran = Ran::new(plan());
+    let mut plan = with_lateness(100);
+    plan.sources[0].event_time.as_mut().unwrap().idle_timeout_ms = Some(5);
+    let expected =
+        "cannot be read again for it, as which of its rows were late depended on when others came";
+    ran.refused(plan, &[], expected);
 }

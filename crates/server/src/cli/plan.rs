@@ -126,7 +126,7 @@ pub fn refused(preview: &Preview) -> Outcome {
 fn text(pipeline: &str, preview: &Preview) -> String {
     let mut lines = vec![];
     lines.push(match preview.at {
-        None => format!("`{pipeline}` has no checkpoint: everything is new"),
+        None => format!("`{pipeline}` has read nothing yet: everything is new"),
         Some(at) => format!("`{pipeline}` at {at}"),
     });
     match (&preview.upgrade, preview.at) {
