@@ -502,35 +502,7 @@ fn put_together(
         on: on.clone(),
     };
     let mut scope = left.scope;
-    let nullable_left = kind.keeps_right();
-    let nullable_right = matches!(kind, JoinKind::Left | JoinKind::Full);
-    let is_table = matches!(on, JoinOn::Table { .. });
-    for column in scope.columns.iter_mut().filter(|_| nullable_left) {
-        column.role = Role::Plain;
-    }
-    for column in right
-        .scope
-        .columns
-        .iter_mut()
-        .filter(|_| nullable_right || is_table)
-    {
-        column.role = Role::Plain;
-    }
-    // Rows that wait come out later than they were read; those that go by the clock, later than any
-    // watermark.
-    let goes_by_clock = matches!(
-        on,
-        JoinOn::Interval {
-            domain: TimeDomain::Processing,
-            ..
-        }
-    );
-    let columns = scope.columns.iter_mut().chain(&mut right.scope.columns);
-    for column in columns.filter(|_| !is_table) {
-        if goes_by_clock || column.role == Role::ProcessingTime {
-            column.role = Role::Plain;
-        }
-    }
+    forget_times((kind, &on), (&mut scope, &mut right.scope));
     let rel = left.rel.join(right.rel, spec);
     if !kind.has_right() {
         return Bound { rel, scope };
@@ -542,6 +514,33 @@ fn put_together(
     Bound {
         rel: reordered(rel, order.collect()),
         scope,
+    }
+}
+
+/// Makes columns plain that are no times any more once rows are joined.
+fn forget_times((kind, on): (JoinKind, &JoinOn), (left, right): (&mut Scope, &mut Scope)) {
+    let nullable_left = kind.keeps_right();
+    let nullable_right = matches!(kind, JoinKind::Left | JoinKind::Full);
+    let is_table = matches!(on, JoinOn::Table { .. });
+    // Rows that go by the clock come out later than any watermark.
+    let goes_by_clock = matches!(
+        on,
+        JoinOn::Interval {
+            domain: TimeDomain::Processing,
+            ..
+        }
+    );
+    for (scope, forgets_all) in [
+        (left, nullable_left || goes_by_clock),
+        (right, nullable_right || is_table || goes_by_clock),
+    ] {
+        for column in &mut scope.columns {
+            // Rows that wait come out later than they were read.
+            let is_of_clock = column.role == Role::ProcessingTime;
+            if forgets_all || (is_of_clock && !is_table) {
+                column.role = Role::Plain;
+            }
+        }
     }
 }
 
