@@ -13,6 +13,7 @@ const COMMANDS: &[&str] = &[
     "explain",
     "sql",
     "savepoint",
+    "plan",
     "sim",
     "verify",
     "backup",
