@@ -1,7 +1,7 @@
 //! The files of `tests/fixtures`: every version of every format must be read for ever, and what is
 //! written today must be what the newest fixture is. The contract is in `docs/formats.md`.
 //!
-//! `cargo test -p millstream --test formats -- --ignored` writes the fixtures of today's versions. Once
+//! `WRITE_FIXTURES=1 cargo test -p millstream --test formats` writes the fixtures of today's versions. Once
 //! released, a fixture never changes: a new version gets a folder of its own.
 
 #![expect(clippy::unwrap_used, reason = "these are tests")]
@@ -46,8 +46,6 @@ fn fixture(version: &str) -> Files {
 }
 
 /// Writes today's fixtures. Those of older versions were written by the code of their time.
-#[test]
-#[ignore = "it writes tests/fixtures"]
 fn write_fixtures() {
     for (version, files) in made::all() {
         for (name, bytes) in files {
@@ -62,6 +60,9 @@ fn write_fixtures() {
 /// libraries, whose next version may compress otherwise: what is in them is compared in [`read`].
 #[test]
 fn what_is_written_today_is_what_the_newest_fixtures_are() {
+    if std::env::var_os("WRITE_FIXTURES").is_some() {
+        write_fixtures();
+    }
     let is_ours = |name: &str| !name.ends_with(".parquet") && !name.ends_with(".arrow");
     for (version, files) in made::all() {
         let expected = fixture(version);

@@ -15,6 +15,7 @@ const COMMANDS: &[&str] = &[
     "savepoint",
     "plan",
     "sim",
+    "plan",
     "verify",
     "backup",
     "restore",
