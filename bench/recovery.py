@@ -19,6 +19,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PORT = 18081
 URL = f"http://127.0.0.1:{PORT}"
+# All that were started; the last one may run.
+PROCESSES = []
 
 
 def get(path):
@@ -53,7 +55,8 @@ def start(arguments, data, log):
                "--data-dir", data, "--listen", f"127.0.0.1:{PORT}",
                "--set", "execution.checkpointing.interval=100ms"]
     environment = os.environ | {"MILLSTREAM_PIPELINE_MEMORY_BYTES_MAX": "8GiB"}
-    return subprocess.Popen(command, stderr=log, env=environment)
+    PROCESSES.append(subprocess.Popen(command, stderr=log, env=environment))
+    return PROCESSES[-1]
 
 
 def rows_read():
@@ -93,8 +96,18 @@ def main():
     shutil.rmtree(root, ignore_errors=True)
     make_input(arguments, root / "in")
     log = open(root / "log", "w")
-    total = 2 * arguments.users
     process = start(arguments, root / "data", log)
+    try:
+        measure(arguments, (root, log), process)
+    finally:
+        PROCESSES[-1].kill()
+        PROCESSES[-1].wait()
+    shutil.rmtree(root)
+
+
+def measure(arguments, folder, process):
+    root, log = folder
+    total = 2 * arguments.users
     until("reading", 600, lambda: rows_read() >= total)
     status = pipeline()
     print(f"state: {status['state_bytes'] / 2**20:.0f} MiB in memory, {resident_mib(process):.0f} MiB "
@@ -107,8 +120,7 @@ def main():
         process.wait()
         with open(root / "in/1.jsonl") as lines:
             line = lines.readline()
-        with open(root / "in/1.jsonl", "a") as lines:
-            lines.write(line)
+        (root / f"in/late-{run}.jsonl").write_text(line)
         total += 1
         began = time.monotonic()
         process = start(arguments, root / "data", log)
@@ -117,9 +129,6 @@ def main():
         epoch, _ = until("an epoch", 60, lambda: rows_read() >= total)
         print(f"{run + 1:3}  {answers - began:9.2f}  {ready - began:7.2f}  {epoch - began:13.2f}  "
               f"{cpu_seconds(process):5.2f}")
-    process.kill()
-    process.wait()
-    shutil.rmtree(root)
 
 
 if __name__ == "__main__":
