@@ -71,9 +71,9 @@ pub(super) fn load(
     let tasks: Vec<_> = tasks.collect();
     drop(done);
     let loaded: Result<Vec<Shard>> = loaded.into_iter().collect();
-    let all_well = tasks
-        .into_iter()
-        .fold(true, |well, task| task.join() && well);
+    // Every thread is waited for, also behind one that has panicked.
+    let ended = tasks.into_iter().map(|task| task.join());
+    let all_well = ended.filter(|is_well| !is_well).count() == 0;
     let mut shards = loaded?;
     if !all_well || shards.len() != count {
         return Err(Error::bug("a thread that loads state has panicked"));
