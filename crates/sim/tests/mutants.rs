@@ -19,6 +19,8 @@ mod with_mutants {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use millstream_core::mutant::{Mutant, take_out};
+    use millstream_sim::simulator::fault::Rates;
+    use millstream_sim::simulator::shrink::smallest;
     use millstream_sim::simulator::{Config, run};
 
     /// Seeds within which each must be noticed.
@@ -41,8 +43,21 @@ mod with_mutants {
                 }
             }
         }
+        take_out(Some(Mutant::NoCounters));
+        a_failure_is_made_smaller();
         take_out(None);
         assert!(missed.is_empty(), "not noticed: {missed:?}");
+    }
+
+    /// Once a job starts again its counters are wrong: no fault is needed for that, and one query.
+    fn a_failure_is_made_smaller() {
+        let (seed, _) = first_failure().expect("it fails");
+        let (config, outcome) = smallest(&Config::random(seed));
+        assert!(outcome.violation.is_some());
+        assert!(!outcome.trace.text().is_empty());
+        assert_eq!(config.rates, Rates::default(), "{config}");
+        assert_eq!(config.pipeline.queries.len(), 1, "{config}");
+        assert_eq!(config.parallelism, [1], "{config}");
     }
 
     /// The first seed that fails, and what is wrong.

@@ -3,9 +3,10 @@
 //!
 //! The client sends the records of a partition in order. When it gets no answer it asks for the end of
 //! the partition before it goes on, as a client of any log must, and finds its records there as a whole
-//! or not at all.
+//! or not at all. What a process could not append, and could not cut off again before it died, may still
+//! come to light; so each of its attempts counts until one succeeds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::input::Input;
 use super::query::Pipeline;
@@ -18,8 +19,10 @@ pub type PartitionId = (&'static str, usize);
 pub struct Progress {
     /// Records that were acknowledged, or can be seen.
     pub count: usize,
-    /// Records that were sent after them, without an answer.
-    pub in_flight: usize,
+    /// How many records were sent after them without success, in each attempt.
+    pub in_flight: BTreeSet<usize>,
+    /// The process that they were sent to.
+    pub sent_to: usize,
     /// All that there will be.
     pub total: usize,
 }
@@ -69,20 +72,22 @@ impl Intake {
 }
 
 impl Progress {
-    /// Takes where the log ends. An error if the log holds what it must not, or has lost something.
-    pub fn resolve(&mut self, end: usize) -> Result<(), String> {
-        let in_flight = std::mem::take(&mut self.in_flight);
-        if end == self.count {
-            return Ok(());
+    /// Takes where the log of `process` ends. An error if it holds what it must not, or has lost
+    /// something.
+    pub fn resolve(&mut self, end: usize, process: usize) -> Result<(), String> {
+        let sent = end.checked_sub(self.count);
+        if !sent.is_some_and(|sent| sent == 0 || self.in_flight.contains(&sent)) {
+            let (count, sent) = (self.count, &self.in_flight);
+            return Err(format!(
+                "the log ends at {end}; {count} records were acknowledged, then sent without an answer: \
+                 {sent:?}"
+            ));
         }
-        if in_flight > 0 && end == self.count + in_flight {
-            self.count = end;
-            return Ok(());
+        if end > self.count || process != self.sent_to {
+            self.in_flight.clear();
         }
-        Err(format!(
-            "the log ends at {end}; {} records were acknowledged, and {in_flight} more were sent",
-            self.count
-        ))
+        (self.count, self.sent_to) = (end, process);
+        Ok(())
     }
 }
 
@@ -90,20 +95,30 @@ impl Progress {
 mod tests {
     use super::*;
 
+    fn resolve(end: usize, process: usize) -> Result<Progress, String> {
+        let mut progress = Progress {
+            count: 5,
+            in_flight: [2, 3].into(),
+            sent_to: 0,
+            total: 10,
+        };
+        progress.resolve(end, process).map(|()| progress)
+    }
+
     #[test]
     fn what_was_sent_is_there_as_a_whole_or_not_at_all() {
-        let resolve = |end| {
-            let mut progress = Progress {
-                count: 5,
-                in_flight: 3,
-                total: 10,
-            };
-            progress.resolve(end).map(|()| progress.count)
-        };
-        assert_eq!(resolve(5), Ok(5));
-        assert_eq!(resolve(8), Ok(8));
-        for wrong in [4, 6, 9] {
-            assert!(resolve(wrong).is_err(), "{wrong}");
+        for right in [5, 7, 8] {
+            assert_eq!(resolve(right, 0).unwrap().count, right);
         }
+        for wrong in [4, 6, 9, 10] {
+            assert!(resolve(wrong, 0).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_counts_as_long_as_its_process_lives() {
+        assert_eq!(resolve(5, 0).unwrap().in_flight.len(), 2);
+        assert!(resolve(5, 1).unwrap().in_flight.is_empty());
+        assert!(resolve(8, 0).unwrap().in_flight.is_empty());
     }
 }

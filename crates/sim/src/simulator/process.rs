@@ -299,21 +299,21 @@ impl Body {
         let end = instance.topics.end_offsets(topic)?[number].0;
         let end = usize::try_from(end).expect("few records");
         let mut progress = self.world.state().intake.of(partition).clone();
-        if let Err(what) = progress.resolve(end) {
+        if let Err(what) = progress.resolve(end, self.number) {
             self.world.violate(format_args!("{topic}-{number}: {what}"));
             return Ok(());
         }
         let records = &self.world.input.table(topic).partitions[number];
         let until = (progress.count + count).min(records.len());
         let records = &records[progress.count..until];
-        progress.in_flight = records.len();
+        progress.in_flight.insert(records.len());
         *self.world.state().intake.of(partition) = progress.clone();
         let set = RecordSet::from_records(records.iter().map(super::input::Record::text))?;
         let to = u32::try_from(number).expect("few partitions");
         match instance.topics.append(topic, Some(to), &set) {
             Ok(_) => {
                 progress.count = until;
-                progress.in_flight = 0;
+                progress.in_flight.clear();
                 *self.world.state().intake.of(partition) = progress;
                 self.note(format_args!("has taken in {topic}-{number} up to {until}"));
                 Ok(())
