@@ -211,6 +211,17 @@ fn describe() {
         APPEND_SECONDS,
         "From the whole body to its durable acknowledgement"
     );
+    describe_pipelines();
+    describe_tables();
+    describe_gauge!("millstream_process_cpu_seconds", "User and system time");
+    describe_gauge!("millstream_process_resident_bytes", "Physical memory held");
+    describe_gauge!(
+        "millstream_process_peak_resident_bytes",
+        "The most memory ever held"
+    );
+}
+
+fn describe_pipelines() {
     describe_gauge!(
         "millstream_pipeline_state",
         "1 for the state that the pipeline is in"
@@ -241,6 +252,9 @@ fn describe() {
         "millstream_pipeline_watermark_lag_seconds",
         "Wall clock less watermark"
     );
+}
+
+fn describe_tables() {
     describe_counter!("millstream_source_rows_read_total", "Records read");
     describe_counter!(
         "millstream_source_rows_on_time_total",
@@ -261,10 +275,4 @@ fn describe() {
     );
     describe_counter!("millstream_sink_rows_total", "Rows committed");
     describe_counter!("millstream_sink_bytes_total", "Bytes committed, as staged");
-    describe_gauge!("millstream_process_cpu_seconds", "User and system time");
-    describe_gauge!("millstream_process_resident_bytes", "Physical memory held");
-    describe_gauge!(
-        "millstream_process_peak_resident_bytes",
-        "The most memory ever held"
-    );
 }
