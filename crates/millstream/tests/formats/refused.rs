@@ -13,11 +13,16 @@ use millstream_engine::checkpoint::{Manifest, Savepoint, segment};
 use super::made::{Still, connectors, context, storage};
 use super::{Files, fixture};
 
+/// What is done to the bytes of a file.
+type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+/// Reads the files of a format.
+type Read<'a> = &'a dyn Fn(&Files) -> Result<()>;
+
 /// Damages the file `name`, reads the files, and compares the error.
 fn check(
     files: &Files,
-    (name, change): (&str, &dyn Fn(&mut Vec<u8>)),
-    read: &dyn Fn(&Files) -> Result<()>,
+    (name, change): (&str, Change<'_>),
+    read: Read<'_>,
     (kind, expected): (ErrorKind, &str),
 ) {
     let mut files = files.clone();
@@ -56,7 +61,7 @@ const INVALID: ErrorKind = ErrorKind::InvalidInput;
 fn manifests_and_savepoints() {
     let manifest = |files: &Files| Manifest::decode("manifest", &files["manifest"]).map(drop);
     let savepoint = |files: &Files| Savepoint::decode("savepoint", &files["savepoint"]).map(drop);
-    let read: [(&str, &str, &dyn Fn(&Files) -> Result<()>); 2] = [
+    let read: [(&str, &str, Read<'_>); 2] = [
         ("manifest/v1", "manifest", &manifest),
         ("savepoint/v1", "savepoint", &savepoint),
     ];
@@ -64,7 +69,7 @@ fn manifests_and_savepoints() {
         let files = fixture(version);
         let header = format!("millstream-{name} 1 ");
         let newer = format!("millstream-{name} 2 ");
-        let refused = |change: &dyn Fn(&mut Vec<u8>), expected: (ErrorKind, &str)| {
+        let refused = |change: Change<'_>, expected: (ErrorKind, &str)| {
             check(&files, (name, change), read, expected);
         };
         let expected = "newer version: format 2, this one reads up to 1";
@@ -123,7 +128,7 @@ fn open_topics(files: &Files) -> Result<()> {
 #[test]
 fn topics() {
     let files = fixture("topic/v1");
-    let refused = |name: &str, change: &dyn Fn(&mut Vec<u8>), expected: (ErrorKind, &str)| {
+    let refused = |name: &str, change: Change<'_>, expected: (ErrorKind, &str)| {
         let name = format!("topics/orders/{name}");
         check(&files, (&name, change), &open_topics, expected);
     };
@@ -193,7 +198,7 @@ fn topics() {
 fn hot_tables() {
     let files = fixture("hot-table/v1");
     let read = |files: &Files| HotTables::open(Arc::new(storage(files))).map(drop);
-    let refused = |name: &str, change: &dyn Fn(&mut Vec<u8>), expected: (ErrorKind, &str)| {
+    let refused = |name: &str, change: Change<'_>, expected: (ErrorKind, &str)| {
         let name = format!("tables/rt.totals/{name}");
         check(&files, (&name, change), &read, expected);
     };
