@@ -60,6 +60,7 @@ files![
     joins_using,
     json_functions,
     keep_first,
+    late_for_some_windows,
     late_in_part,
     late_per_query,
     late_rows,

@@ -399,7 +399,7 @@ impl Stateful for WindowAggregateOperator {
         if let Some(early) = &mut self.early {
             early.on_change();
             if state.part == KEPT {
-                early.note(&state.rows)?;
+                early.on_restore();
             }
         }
         match (&mut self.sliding, state.part) {

@@ -58,7 +58,10 @@ impl Blocks {
             suffixes: vec![],
             made_for: None,
         };
-        for (place, panes) in kept.slices() {
+        let mut slices: Vec<_> = kept.slices().collect();
+        // Rows that were late for some windows are needed longer, so they come behind newer slices.
+        slices.sort_by_key(|(place, _)| place.slice);
+        for (place, panes) in slices {
             let number = blocks.number(place.slice);
             blocks.advance_block(number, kept)?;
             merge(&mut blocks.prefix, panes)?;
@@ -157,13 +160,12 @@ impl Blocks {
 
     fn make_suffixes(&mut self, block: i64, kept: &WindowState) -> Result<()> {
         let first = block * self.length;
-        let mut slices: BTreeMap<i64, &[Pane]> = BTreeMap::new();
+        let mut slices: BTreeMap<i64, Vec<&[Pane]>> = BTreeMap::new();
         for (place, panes) in kept.slices() {
             let number = self.number(place.slice);
-            if number >= first + self.length {
-                break;
+            if (first..first + self.length).contains(&number) {
+                slices.entry(number).or_default().push(panes);
             }
-            slices.insert(number, panes);
         }
         let mut suffixes: Vec<Panes> = vec![];
         for number in (first..first + self.length).rev() {
@@ -171,7 +173,7 @@ impl Blocks {
             if let Some(next) = suffixes.last() {
                 merge(&mut suffix, next)?;
             }
-            if let Some(panes) = slices.get(&number) {
+            for panes in slices.get(&number).into_iter().flatten() {
                 merge(&mut suffix, panes)?;
             }
             suffixes.push(suffix);

@@ -32,6 +32,8 @@ pub struct Early {
     is_now: bool,
     /// Whether anything changed since.
     has_changed: bool,
+    /// Whether slices that are kept were put back, so that nobody knows what was put out of them.
+    is_restored: bool,
     /// By shard; empty with one shard, whose own state is what a lane would be.
     lanes: Vec<WindowState>,
     /// The groups that changed, of all shards, in slices that are open or kept.
@@ -47,6 +49,7 @@ impl Early {
             shown_at_ms: None,
             is_now: false,
             has_changed: false,
+            is_restored: false,
             lanes: vec![],
             changed: WindowState::new(shape.clone())?,
             shape,
@@ -56,6 +59,11 @@ impl Early {
     /// State of open windows has changed.
     pub fn on_change(&mut self) {
         self.has_changed = true;
+    }
+
+    /// Slices that are kept were put back.
+    pub fn on_restore(&mut self) {
+        self.is_restored = true;
     }
 
     /// Whether a barrier at `now_ms` would put something out.
@@ -139,6 +147,14 @@ impl Early {
         }
         let changed = std::mem::replace(&mut self.changed, WindowState::new(self.shape.clone())?);
         let mut windows: BTreeMap<i64, Vec<&[Pane]>> = BTreeMap::new();
+        let is_restored = std::mem::take(&mut self.is_restored);
+        if let Some(last) = kept.and_then(Sliding::last_end).filter(|_| is_restored) {
+            let mut end = self.slicing.slices().end(fired.0.saturating_add(1));
+            while end <= last {
+                windows.insert(end, vec![]);
+                end = self.slicing.following(end);
+            }
+        }
         for (place, panes) in changed.slices() {
             let mut end = place.until;
             while end <= self.slicing.last_end(place.slice) {
@@ -150,6 +166,10 @@ impl Early {
         }
         for (end, changed) in windows {
             let panes = self.window(end, open, kept)?;
+            if is_restored {
+                emit(&Fired::whole(end, &panes))?;
+                continue;
+            }
             let groups = panes.iter().enumerate().map(|(set, pane)| {
                 let mut groups: Vec<u32> = changed
                     .iter()

@@ -47,7 +47,8 @@ impl<'a> Fired<'a> {
 pub struct Sliding {
     slicing: Slicing,
     allowed_lateness_ms: i64,
-    /// By slice. CUMULATE without an allowed lateness: by longest window, all its slices so far.
+    /// By slice. CUMULATE without an allowed lateness: by longest window, all its slices so far. With an
+    /// allowed lateness also by the first window that rows count in ([`Sliding::place`]).
     kept: WindowState,
     /// Slices by the first window that they count in.
     arrived: BTreeMap<i64, Vec<ClosedWindow>>,
@@ -157,9 +158,17 @@ impl Sliding {
     }
 
     /// The last window that anything kept is in.
-    fn last_end(&self) -> Option<i64> {
-        let newest = self.kept.slices().last();
-        newest.map(|(place, _)| self.slicing.last_end(place.slice))
+    pub(super) fn last_end(&self) -> Option<i64> {
+        let mut last: Option<i64> = None;
+        // PERF: places come in order of how long they are needed, and none less long than its last window.
+        for (place, _) in self.kept.slices().rev() {
+            if last.is_some_and(|last| place.until <= last.saturating_add(self.allowed_lateness_ms))
+            {
+                break;
+            }
+            last = last.max(Some(self.slicing.last_end(place.slice)));
+        }
+        last
     }
 
     /// Adds slices that came for windows which have fired at `fired`, and puts those out again.
@@ -188,7 +197,7 @@ impl Sliding {
         for (place, panes) in &late {
             let mut copy = self.kept.empty_panes()?;
             merge(&mut copy, panes)?;
-            self.keep(place.slice, copy)?;
+            self.keep(*place, copy)?;
         }
         for (end, slices) in changed {
             let panes = self.window(end)?;
@@ -206,11 +215,31 @@ impl Sliding {
         Ok(())
     }
 
-    /// Adds a slice to what is kept.
-    fn keep(&mut self, slice: i64, panes: Vec<Pane>) -> Result<()> {
+    /// Adds a slice to what is kept; `until` of its place is the first window that it counts in.
+    fn keep(&mut self, arrived: Place, panes: Vec<Pane>) -> Result<()> {
+        self.kept.add(self.place(arrived), panes)
+    }
+
+    /// Where rows that came for `arrived` are kept. A window that comes out again must not show those that
+    /// were too late for it, so they are kept apart: the later their first window, the longer.
+    fn place(&self, arrived: Place) -> Place {
+        let slice = arrived.slice;
         let until = self.slicing.last_end(slice);
         let until = until.saturating_add(self.allowed_lateness_ms);
-        self.kept.add(Place { until, slice }, panes)
+        match self.allowed_lateness_ms {
+            0 => Place { until, slice },
+            _ => Place {
+                until: until.saturating_add(arrived.until.saturating_sub(slice)),
+                slice,
+            },
+        }
+    }
+
+    /// The first window that the rows of a place count in.
+    fn first_end(&self, kept: Place) -> i64 {
+        let until = self.slicing.last_end(kept.slice);
+        let until = until.saturating_add(self.allowed_lateness_ms);
+        kept.slice.saturating_add(kept.until.saturating_sub(until))
     }
 
     /// The window that ends at `end`, from its slices.
@@ -218,7 +247,7 @@ impl Sliding {
         let mut window = self.kept.empty_panes()?;
         let start = self.slicing.start(end);
         for (place, panes) in self.kept.slices() {
-            if place.slice > start && place.slice <= end {
+            if place.slice > start && self.first_end(place) <= end {
                 merge(&mut window, panes)?;
             }
         }
@@ -280,7 +309,7 @@ impl Sliding {
             if let Some((_, growing)) = &mut growing {
                 merge(growing, &panes)?;
             }
-            self.keep(place.slice, panes)?;
+            self.keep(place, panes)?;
         }
         let panes = match growing {
             Some((_, panes)) => panes,
@@ -299,7 +328,7 @@ impl Sliding {
     ) -> Result<()> {
         if self.slicing.is_single() {
             for (place, panes) in slices {
-                self.keep(place.slice, panes)?;
+                self.keep(place, panes)?;
             }
             return emit(&Fired::whole(end, &self.window(end)?));
         }
@@ -310,7 +339,7 @@ impl Sliding {
         blocks.advance(end, &self.kept)?;
         for (place, panes) in slices {
             blocks.add(place.slice, &panes, &self.kept)?;
-            self.keep(place.slice, panes)?;
+            self.keep(place, panes)?;
         }
         emit(&Fired::whole(end, &blocks.window(&self.kept)?))?;
         self.blocks = Some(blocks);

@@ -143,7 +143,7 @@ impl WindowState {
     }
 
     /// All slices in order.
-    pub fn slices(&self) -> impl Iterator<Item = (Place, &[Pane])> {
+    pub fn slices(&self) -> impl DoubleEndedIterator<Item = (Place, &[Pane])> {
         let windows = self.windows.iter();
         windows.map(|(place, panes)| (*place, panes.as_slice()))
     }
