@@ -7,7 +7,13 @@
 #[test]
 fn the_simulator_notices_each_step_that_is_taken_out() {
     let mut cargo = std::process::Command::new(env!("CARGO"));
-    cargo.args(["test", "-p", "millstream-sim", "--features", "mutants"]);
+    // Of the whole workspace, so that it is built with the dependencies that are there already.
+    cargo.args([
+        "test",
+        "--workspace",
+        "--features",
+        "millstream-sim/mutants",
+    ]);
     cargo.args(["--test", "mutants", "--", "--nocapture"]);
     let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status();
     let status = status.expect("cargo is there, as it runs this test");
