@@ -444,12 +444,13 @@ fn lateness_reason(
     node: &Node,
 ) -> Option<String> {
     let (before, now) = (old.allowed_lateness_ms, new.allowed_lateness_ms);
-    let is_session = matches!(
+    // Where a row can be in several windows, its place tells which of them it missed by the old lateness.
+    let is_in_one = matches!(
         &node.operator,
         Operator::WindowAggregate(aggregate)
-            if matches!(aggregate.window.kind, WindowKind::Session { .. })
+            if matches!(aggregate.window.kind, WindowKind::Tumble { .. } | WindowKind::Same(_))
     );
-    let is_kept = before == now || (now > 0 && now < before && !is_session);
+    let is_kept = before == now || (now > 0 && now < before && is_in_one);
     (!is_kept).then(|| {
         format!(
             "its allowed lateness was {before} ms, is {now} ms: windows that have ended are kept otherwise"

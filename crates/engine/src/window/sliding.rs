@@ -237,6 +237,9 @@ impl Sliding {
 
     /// The first window that the rows of a place count in.
     fn first_end(&self, kept: Place) -> i64 {
+        if self.slicing.is_single() {
+            return kept.slice;
+        }
         let until = self.slicing.last_end(kept.slice);
         let until = until.saturating_add(self.allowed_lateness_ms);
         kept.slice.saturating_add(kept.until.saturating_sub(until))

@@ -466,6 +466,28 @@ fn a_window_that_has_ended_takes_late_rows_in_as_the_new_plan_says() {
     }
 }
 
+#[test]
+fn a_row_of_several_windows_has_its_place_by_the_lateness() {
+    let hop = |lateness| {
+        let mut plan = with_lateness(lateness);
+        if let Operator::WindowAggregate(aggregate) = &mut plan.nodes[0].operator {
+            aggregate.window.kind = WindowKind::Hop {
+                size_ms: 100,
+                slide_ms: 50,
+                offset_ms: 0,
+            };
+        }
+        plan
+    };
+    let ran = Ran::new(hop(100));
+    assert!(!ran.told(hop(100), &[]).contains("rebuild"));
+    let told = ran.told(hop(80), &[]);
+    assert!(
+        told.contains("its allowed lateness was 100 ms, is 80 ms"),
+        "{told}"
+    );
+}
+
 /// The plan with sums of its counts over windows of 300 ms, in a table `sums`.
 fn with_sums() -> Plan {
     let mut plan = plan();
