@@ -6,7 +6,7 @@ events=10000000
 runs=3
 binary=target/release/millstream
 dir=target/bench
-pipelines=(count count_distinct count_hot sessions tumble hop tumble_country hop_country nexmark)
+pipelines=(decode count count_distinct count_hot top_pages sessions tumble hop tumble_country hop_country nexmark)
 
 usage() {
   echo "usage: bench/run.sh [--events N] [--runs N] [--binary PATH] [--dir DIR] [PIPELINE ...]"
@@ -33,20 +33,6 @@ if [ ! -x "$binary" ]; then
   exit 1
 fi
 
-# The folder of events spread over so many users: made once; the name says what is in it.
-clicks_of() {
-  local input=$dir/clicks-$events-$1
-  if [ ! -d "$input" ]; then
-    mkdir -p "$input.part"
-    for seed in 1 2; do
-      "$binary" generate clicks --count $((events / 2)) --seed $seed --late-fraction 0.001 \
-        --users "$1" --to "$input.part/part-$seed.jsonl" >&2
-    done
-    mv "$input.part" "$input"
-  fi
-  echo "$input"
-}
-
 # The number of a key in one line of flat JSON.
 field() { sed -E "s/.*\"$2\": *([0-9.eE+-]+).*/\1/" <<< "$1"; }
 
@@ -63,7 +49,7 @@ for pipeline in "${pipelines[@]}"; do
     file=pipelines/nexmark/q0.sql
     variables=(--var EVENTS="$events" --var SINK=blackhole)
   else
-    input=$(clicks_of $users)
+    input=$("$here/clicks.sh" "$binary" "$dir" "$events" $users)
     variables=(--var INPUT="$input")
     # Read once, so that the first run does not wait for the disk alone.
     cat "$input"/* > /dev/null
