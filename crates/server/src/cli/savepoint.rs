@@ -30,6 +30,21 @@ Examples:
   millstream savepoint list --format json
   millstream savepoint drop before-upgrade --pipeline web_clicks";
 
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  millstream savepoint create before-upgrade
+  millstream savepoint create before-upgrade --file pipelines/web_clicks.sql --data-dir data";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  millstream savepoint list
+  millstream savepoint list --pipeline web_clicks --format json";
+
+const DROP_EXAMPLES: &str = "\
+Examples:
+  millstream savepoint drop before-upgrade
+  millstream savepoint drop before-upgrade --pipeline web_clicks";
+
 /// Arguments of `savepoint`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -43,6 +58,7 @@ pub struct SavepointArguments {
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Keep the last epoch under a name
+    #[command(after_help = CREATE_EXAMPLES)]
     Create {
         /// Letters, digits, `_`, `-` and `.`
         #[arg(value_name = "NAME")]
@@ -52,6 +68,7 @@ pub enum Action {
         of: OfPipeline,
     },
     /// Show what is kept
+    #[command(after_help = LIST_EXAMPLES)]
     List {
         /// Of which pipeline.
         #[command(flatten)]
@@ -61,6 +78,7 @@ pub enum Action {
         format: Format,
     },
     /// Let go of one, and of the state that only it keeps
+    #[command(after_help = DROP_EXAMPLES)]
     Drop {
         /// Which
         #[arg(value_name = "NAME")]
