@@ -8,6 +8,7 @@ pub mod filesystem;
 pub mod formats;
 pub mod generator;
 pub mod hot_table;
+pub mod iceberg;
 pub mod nexmark;
 pub mod print;
 pub mod registry;
