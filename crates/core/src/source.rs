@@ -35,6 +35,12 @@ pub trait Source: Send + Sync {
     /// it is read.
     fn splits(&self) -> Result<Vec<Split>>;
 
+    /// Called on a start that goes on, before anything else: splits of this source that were read before.
+    /// A source that chooses what it reads when it is first asked chooses the same again.
+    fn resume(&self, _read: &[SplitId]) -> Result<()> {
+        Ok(())
+    }
+
     /// Opens `split` at `from`, or where the table's options say if it was never read.
     fn open(&self, split: &SplitId, from: Option<Offset>) -> Result<Box<dyn SplitReader>>;
 

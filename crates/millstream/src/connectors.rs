@@ -127,6 +127,10 @@ impl Source for SharedSource {
         self.0.splits()
     }
 
+    fn resume(&self, read: &[SplitId]) -> Result<()> {
+        self.0.resume(read)
+    }
+
     fn open(&self, split: &SplitId, from: Option<Offset>) -> Result<Box<dyn SplitReader>> {
         self.0.open(split, from)
     }

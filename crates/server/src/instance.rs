@@ -153,6 +153,7 @@ impl Instance {
             tables: self.tables.clone(),
             queries: Arc::new(QueryEngine::new(
                 self.tables.clone(),
+                None,
                 self.config.query.limits(),
             )?),
             jobs: self.jobs.clone(),

@@ -1,4 +1,4 @@
-//! Questions in SQL over the hot tables, answered by DataFusion.
+//! Questions in SQL over the hot tables and the lake, answered by DataFusion.
 //!
 //! ```text
 //! text -> statement (only what reads) -> catalog (names to snapshots) -> plan -> scan -> result
@@ -17,6 +17,7 @@ mod bounded;
 mod catalog;
 mod error;
 mod guard;
+mod lake;
 mod result;
 mod scan;
 mod session;
@@ -25,6 +26,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,7 @@ use datafusion::prelude::SQLOptions;
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 use millstream_connectors::hot_table::HotTables;
+use millstream_connectors::iceberg::catalog::Catalog as LakeCatalog;
 use millstream_core::{Error, Result};
 use tokio::time::{Instant, timeout};
 
@@ -89,20 +92,26 @@ pub struct QueryEngine {
 
 struct Shared {
     tables: Arc<HotTables>,
+    lake: Option<Arc<dyn LakeCatalog>>,
     limits: QueryLimits,
     /// Options, functions and memory, to which each query adds its tables.
     template: SessionState,
 }
 
 impl QueryEngine {
-    /// An engine over `tables`, with threads of its own.
+    /// An engine over `tables` and those of `lake`, with threads of its own.
     ///
     /// # Errors
     /// `Unavailable` if there are no more threads to have.
-    pub fn new(tables: Arc<HotTables>, limits: QueryLimits) -> Result<Self> {
+    pub fn new(
+        tables: Arc<HotTables>,
+        lake: Option<Arc<dyn LakeCatalog>>,
+        limits: QueryLimits,
+    ) -> Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Shared {
             tables,
+            lake,
             limits,
             template: session::template(limits.memory_bytes, threads),
         };
@@ -141,10 +150,14 @@ impl QueryEngine {
 
 impl Shared {
     async fn answer(&self, sql: &str) -> Result<Answer> {
-        let catalog = Catalog::new(self.tables.all());
-        match statement::parse(sql)? {
-            Question::ShowTables => self.limited(catalog.show_tables()?),
-            Question::Describe(name) => self.limited(catalog.describe(&name)?),
+        let question = statement::parse(&versions::named(sql)?)?;
+        let (tables, lake) = (self.tables.all(), self.lake.clone());
+        let catalog = blocking(move || Catalog::new(tables, lake)).await?;
+        match question {
+            Question::ShowTables => self.limited(blocking(move || catalog.show_tables()).await?),
+            Question::Describe(name) => {
+                self.limited(blocking(move || catalog.describe(&name)).await?)
+            }
             Question::Query(statement) => {
                 let stream = self.run(&catalog, statement).await?;
                 self.collect(stream).await
@@ -166,7 +179,7 @@ impl Shared {
         let tables = names
             .iter()
             .filter(|name| !functions.contains_key(name.table()));
-        let providers = catalog.providers(tables)?;
+        let providers = catalog.providers(tables).await?;
         let list = MemoryCatalogProviderList::new();
         list.register_catalog(catalog::NAME.to_owned(), Arc::new(providers));
         let mut state = self.template.clone();
@@ -224,6 +237,14 @@ impl Shared {
         let truncated = wanted < rows.num_rows();
         Ok((rows.schema(), vec![rows.slice(0, wanted)], truncated))
     }
+}
+
+/// Runs what waits for files and services, on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|panic| Error::bug(format!("the lake's catalog: {panic}")))?
 }
 
 /// Columns, rows, and whether there were more.

@@ -12,7 +12,9 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         .worker_threads(2)
         .thread_name("lake-io")
         .enable_all();
-    builder.build().expect("threads can be made at the first use of a lake")
+    builder
+        .build()
+        .expect("threads can be made at the first use of a lake")
 });
 
 /// Waits for `future`.

@@ -254,8 +254,10 @@ impl Connectors for Replay {
         if of_stream.is_none_or(|source| source.table != plan.table || source.shape != plan.shape) {
             return Ok(inner);
         }
+        let ends = self.ends.get(&plan.table).cloned().unwrap_or_default();
+        inner.resume(&ends.keys().cloned().collect::<Vec<_>>())?;
         Ok(Box::new(ReplaySource {
-            ends: self.ends.get(&plan.table).cloned().unwrap_or_default(),
+            ends,
             inner: Arc::from(inner),
         }))
     }

@@ -12,7 +12,7 @@ use millstream_core::plan::{Plan, SinkPlan, SourcePlan};
 use millstream_core::sink::{EpochMark, Sink, SinkContext};
 use millstream_core::source::{ReadLimit, Source, Split};
 use millstream_core::{
-    Epoch, Error, ErrorKind, Incarnation, NodeId, Offset, Result, ShardIndex, Watermark,
+    Epoch, Error, ErrorKind, Incarnation, NodeId, Offset, Result, ShardIndex, SplitId, Watermark,
 };
 
 use super::adopt;
@@ -257,6 +257,8 @@ impl<'a> Start<'a> {
         for plan in &plan.sources {
             let known = &self.manifest.sources[&plan.table];
             let source = &*sources[plan.id.index()];
+            let read: Vec<SplitId> = known.splits.iter().map(|s| s.split.clone()).collect();
+            source.resume(&read)?;
             let splits = (source.splits()?, known);
             let opened = open_splits(config, plan, source, splits)?;
             for (position, split) in opened.into_iter().enumerate() {

@@ -98,7 +98,7 @@ fn ask_server(url: &str, arguments: &SqlArguments) -> Outcome<String> {
 fn ask_directory(path: &Path, config: &Config, arguments: &SqlArguments) -> Outcome<String> {
     let directory = DataDirectory::open_read_only(path)?;
     let storage: Arc<dyn Storage> = Arc::new(directory.storage());
-    let engine = QueryEngine::new(HotTables::open(storage)?, config.query.limits())?;
+    let engine = QueryEngine::new(HotTables::open(storage)?, None, config.query.limits())?;
     let result = runtime()?.block_on(engine.query(&arguments.query))?;
     Ok(formatted(&result, arguments.format)?)
 }

@@ -127,7 +127,7 @@ impl TestServer {
             files: None,
             topics,
             queries: Arc::new(
-                QueryEngine::new(tables.clone(), query.limits()).expect("there are threads"),
+                QueryEngine::new(tables.clone(), None, query.limits()).expect("there are threads"),
             ),
             tables,
             jobs: Arc::new(Jobs::new(env.clone())),

@@ -17,7 +17,8 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use millstream_connectors::hot_table::{HotTable, TableSnapshot};
 
-use exec::{HotTableExec, external};
+use exec::HotTableExec;
+pub use exec::external;
 use prune::PredicatePrune;
 
 /// A table as of one moment.

@@ -99,7 +99,7 @@ fn storage() -> MemoryStorage {
 }
 
 fn engine(limits: QueryLimits) -> QueryEngine {
-    QueryEngine::new(HotTables::open(Arc::new(storage())).unwrap(), limits).unwrap()
+    QueryEngine::new(HotTables::open(Arc::new(storage())).unwrap(), None, limits).unwrap()
 }
 
 fn ask(engine: &QueryEngine, sql: &str) -> Result<QueryResult> {
@@ -613,7 +613,8 @@ fn a_damaged_part_is_named() {
     let mut bytes = storage.read(path).unwrap();
     bytes[40] ^= 1;
     storage.put(path, &bytes).unwrap();
-    let engine = QueryEngine::new(HotTables::open(Arc::new(storage)).unwrap(), LIMITS).unwrap();
+    let engine =
+        QueryEngine::new(HotTables::open(Arc::new(storage)).unwrap(), None, LIMITS).unwrap();
     let error = ask(&engine, "SELECT SUM(x) FROM Odd").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     let expected = format!("`{path}`: checksum does not match: ");
@@ -636,7 +637,7 @@ fn a_table_named_twice_is_read_as_of_one_moment() {
 #[test]
 fn an_empty_table_and_no_tables_can_be_asked() {
     let tables = HotTables::open(Arc::new(MemoryStorage::default())).unwrap();
-    let engine = QueryEngine::new(tables.clone(), LIMITS).unwrap();
+    let engine = QueryEngine::new(tables.clone(), None, LIMITS).unwrap();
     let error = ask(&engine, "SELECT * FROM t").unwrap_err().to_string();
     assert_eq!(error, "no table `t`; there are no tables yet");
     assert_eq!(ask(&engine, "SHOW TABLES").unwrap().rows(), 0);

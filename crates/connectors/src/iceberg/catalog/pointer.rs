@@ -191,6 +191,9 @@ fn changed(table: &TableIdent) -> Error {
 /// The number before the first `-` of a metadata file's name, and one.
 fn next_version(path: &str) -> i32 {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let number = name.split('-').next().and_then(|number| number.parse().ok());
+    let number = name
+        .split('-')
+        .next()
+        .and_then(|number| number.parse().ok());
     number.unwrap_or(0) + 1
 }
