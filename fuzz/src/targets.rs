@@ -9,17 +9,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::StringArray;
+use arrow::datatypes::{DataType, Field, Schema};
 use millstream::Pipeline;
 use millstream::sink::Staged;
 use millstream_connectors::Embedded;
+use millstream_connectors::formats;
 use millstream_connectors::hot_table::HotTables;
 use millstream_connectors::topic::{TopicLog, TopicLogConfig};
 use millstream_core::connector::Connectors;
 use millstream_core::env::{Env, Task};
 use millstream_core::memory::MemoryStorage;
-use millstream_core::plan::Plan;
+use millstream_core::plan::{ConnectorConfig, Plan};
 use millstream_core::sink::SinkContext;
-use millstream_core::source::{Read, ReadLimit, SplitReader};
+use millstream_core::source::{RawBatch, Read, ReadLimit, SplitReader};
 use millstream_core::storage::Storage;
 use millstream_core::{Epoch, Incarnation, Offset};
 use millstream_engine::checkpoint::{Manifest, Savepoint};
@@ -28,7 +31,7 @@ use millstream_engine::checkpoint::{Manifest, Savepoint};
 pub type Target = fn(&[u8]);
 
 /// Every target by name. The corpus of each is in `fuzz/corpus/<name>`.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("manifest", manifest),
     ("topic_segment", topic_segment),
     ("acknowledged", acknowledged),
@@ -37,6 +40,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("part", part),
     ("staged", staged),
     ("sql", sql),
+    ("json", json),
 ];
 
 struct Still;
@@ -242,4 +246,60 @@ pub fn staged(bytes: &[u8]) {
 /// A pipeline file.
 pub fn sql(bytes: &[u8]) {
     let _ = Pipeline::from_sql(String::from_utf8_lossy(bytes)).plan();
+}
+
+/// Deeper ones are refused by `serde_json` alone.
+const DEPTH_MAX: usize = 100;
+
+/// A record in JSON, against `serde_json`: the same bytes are JSON, and the same text comes out.
+pub fn json(bytes: &[u8]) {
+    let brackets = bytes.iter().filter(|byte| b"[{".contains(byte)).count();
+    if bytes.len() > 1 << 16 || brackets > DEPTH_MAX {
+        return;
+    }
+    const NAMES: [&str; 3] = ["s", "i", "\u{e9}"];
+    let config = ConnectorConfig {
+        connector: "http".to_owned(),
+        options: [("format".to_owned(), "json".to_owned())].into(),
+    };
+    let end = u32::try_from(bytes.len()).expect("it is short");
+    let raw = RawBatch {
+        data: bytes.to_vec().into(),
+        records: std::iter::once(0..end).collect(),
+        offsets: vec![0],
+        timestamps: None,
+    };
+    let tree = serde_json::from_slice::<serde_json::Value>(bytes);
+    let kinds = [
+        DataType::Utf8,
+        DataType::Int64,
+        DataType::Float64,
+        DataType::Boolean,
+    ];
+    for kind in kinds {
+        let fields = NAMES.map(|name| Field::new(name, kind.clone(), true));
+        let schema = Arc::new(Schema::new(fields.to_vec()));
+        let mut decoder = formats::decoder(&config, &schema).expect("it is right");
+        let decoded = decoder.decode(&raw).expect("records never fail a batch");
+        let refused = decoded.rejected.first();
+        let is_json = refused.is_none_or(|refused| !refused.error.starts_with("not JSON"));
+        assert_eq!(is_json, tree.is_ok(), "{refused:?} {tree:?}");
+        let Ok(serde_json::Value::Object(object)) = &tree else {
+            assert!(refused.is_some(), "only objects are rows");
+            continue;
+        };
+        if kind != DataType::Utf8 {
+            continue;
+        }
+        assert!(refused.is_none(), "text takes every value: {refused:?}");
+        for (column, name) in decoded.rows.columns().iter().zip(NAMES) {
+            let found = column.as_any().downcast_ref::<StringArray>();
+            let found = found.expect("it is text").iter().next().flatten();
+            match object.get(name) {
+                None | Some(serde_json::Value::Null) => assert_eq!(found, None),
+                Some(serde_json::Value::String(text)) => assert_eq!(found, Some(text.as_str())),
+                Some(_) => assert!(found.is_some()),
+            }
+        }
+    }
 }

@@ -82,6 +82,7 @@ fn corpus(target: &str) -> Vec<PathBuf> {
         "sql" => &["pipelines"],
         "table_version" | "part" => &["tests/fixtures/hot-table"],
         "staged" => &["tests/fixtures/staged"],
+        "json" => &["fuzz/seeds/json"],
         _ => &["tests/fixtures/topic", "tests/fixtures/topic-definition"],
     };
     let mut found = vec![];
@@ -155,5 +156,6 @@ tests!(
     table_version,
     part,
     staged,
-    sql
+    sql,
+    json
 );
