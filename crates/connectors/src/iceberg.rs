@@ -15,6 +15,7 @@ mod blocking;
 pub mod catalog;
 mod error;
 mod metadata_tables;
+mod prune;
 mod read;
 mod rows;
 mod source;

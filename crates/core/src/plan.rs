@@ -122,6 +122,9 @@ pub struct SourcePlan {
     pub connector: ConnectorConfig,
     /// The columns that its readers need.
     pub shape: RowShape,
+    /// Rows for which this is not true reach nothing, so a connector that knows ranges of whole splits
+    /// may leave such splits out. Over the columns of [`RowShape::schema`].
+    pub filter: Option<Expr>,
     /// From `WATERMARK FOR`. Without it the source has no event time.
     pub event_time: Option<EventTimeSpec>,
     /// Where rows go that a windowed query drops as late; `None`: they are only counted.

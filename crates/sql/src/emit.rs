@@ -5,6 +5,7 @@
 //! becomes no node: [`Emitted::columns`] says where its columns are. Steps that are equal become one
 //! node, whichever queries they are of: see `share`, and `merge` for aggregates.
 
+mod filter;
 mod join;
 mod merge;
 mod needs;
@@ -82,6 +83,7 @@ pub(crate) fn plan(
             table: declared.name.clone(),
             connector: declared.connector.clone(),
             shape,
+            filter: None,
             event_time,
             late_events: if late {
                 sinks.late_events(*table, settings)?
@@ -109,6 +111,7 @@ pub(crate) fn plan(
         options,
     };
     fields::narrow(&mut plan);
+    filter::tell_sources(&mut plan);
     settings.check_late()?;
     lateness::apply(&mut plan, catalog, settings)?;
     lateness::apply_early(&mut plan, catalog, settings)?;

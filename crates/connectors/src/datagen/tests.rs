@@ -58,6 +58,7 @@ fn source(
             metadata: vec![],
             computed: vec![],
         },
+        filter: None,
         event_time: None,
         late_events: None,
         dead_letters: None,

@@ -41,6 +41,7 @@ fn source(options: &[(&str, &str)]) -> Result<Box<dyn Source>> {
             metadata: vec![],
             computed: vec![],
         },
+        filter: None,
         event_time: None,
         late_events: None,
         dead_letters: None,

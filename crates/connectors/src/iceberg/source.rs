@@ -15,13 +15,15 @@ use iceberg::TableIdent;
 use iceberg::scan::FileScanTask;
 use millstream_core::connector::OptionInfo;
 use millstream_core::connector::OptionKind::Integer;
-use millstream_core::plan::ConnectorConfig;
+use millstream_core::expr::Expr;
+use millstream_core::plan::{ConnectorConfig, SourcePlan};
 use millstream_core::source::{Read, ReadLimit, Source, Split, SplitReader};
 use millstream_core::types::sql_name;
 use millstream_core::{Error, Offset, Result, SplitId};
 
 use super::blocking::block_on;
 use super::catalog::Catalog;
+use super::prune;
 use super::read::{AsOf, LakeTable};
 
 const FILE_PATH: &str = "file.path";
@@ -109,6 +111,8 @@ pub struct LakeSource {
     range: LakeRange,
     /// The columns that are read.
     columns: SchemaRef,
+    /// Files in which this is true of no row are left out.
+    filter: Option<Expr>,
     /// What is read, once that is settled.
     opened: Mutex<Option<Arc<Opened>>>,
 }
@@ -122,20 +126,19 @@ struct Opened {
 }
 
 impl LakeSource {
-    /// Reads `columns` of a table, each found by its name.
-    pub fn new(
-        catalog: Arc<dyn Catalog>,
-        table: TableIdent,
-        range: LakeRange,
-        columns: SchemaRef,
-    ) -> Self {
-        Self {
+    /// Reads the columns of `plan`, each found by its name, of a table.
+    ///
+    /// # Errors
+    /// As [`LakeRange::new`].
+    pub fn new(catalog: Arc<dyn Catalog>, table: TableIdent, plan: &SourcePlan) -> Result<Self> {
+        Ok(Self {
             catalog,
             table,
-            range,
-            columns,
+            range: LakeRange::new(&plan.connector)?,
+            columns: plan.shape.decoded.clone(),
+            filter: plan.filter.clone(),
             opened: Mutex::new(None),
-        }
+        })
     }
 
     /// What is read; settles it if that was not done yet.
@@ -159,7 +162,14 @@ impl LakeSource {
         let projection = self.projection(&table)?;
         let plan = match self.range.after {
             Some(after) => table.plan_added(after, &projection)?,
-            None => table.plan_blocking(&projection, None)?.files,
+            None => {
+                let filter = self.filter.as_ref();
+                let predicate = filter.and_then(|filter| prune::implied(filter, table.columns()));
+                // Whole files only: rows that are left out of a file would change when its others are late.
+                let mut files = table.plan_blocking(&projection, predicate)?.files;
+                files.iter_mut().for_each(|file| file.predicate = None);
+                files
+            }
         };
         let snapshot = table.snapshot_id().unwrap_or_default();
         let files = plan.into_iter().map(|file| {

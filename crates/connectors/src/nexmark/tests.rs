@@ -91,6 +91,7 @@ fn made(fields: &[Field], options: &[(&str, &str)], env: &Arc<TestEnv>) -> Resul
             metadata: vec![],
             computed: vec![],
         },
+        filter: None,
         event_time: None,
         late_events: None,
         dead_letters: None,

@@ -44,6 +44,7 @@ fn source_plan(connector: ConnectorConfig) -> SourcePlan {
             metadata: vec![],
             computed: vec![],
         },
+        filter: None,
         event_time: None,
         late_events: None,
         dead_letters: None,

@@ -187,6 +187,7 @@ fn source() -> SourcePlan {
         table: "events".into(),
         connector: config_of("memory", &[("format", "test")]),
         shape: shape.clone(),
+        filter: None,
         event_time: Some(EventTimeSpec {
             column: 0,
             delay_ms: DELAY_MS,

@@ -140,6 +140,7 @@ impl Emitter<'_> {
                 table: declared.name.clone(),
                 connector: declared.connector.clone(),
                 shape,
+                filter: None,
                 event_time: None,
                 late_events: None,
                 dead_letters: None,

@@ -41,6 +41,7 @@ fn open_source(world: &World, options: &[(&str, &str)]) -> Result<Box<dyn Source
             metadata: vec![],
             computed: vec![],
         },
+        filter: None,
         event_time: None,
         late_events: None,
         dead_letters: None,
