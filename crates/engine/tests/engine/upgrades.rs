@@ -332,7 +332,7 @@ fn windows_of_another_size_hold_what_was_read_before() {
     let ran = Ran::new(plan());
     let told = ran.told(windows(200, "counts"), &[]);
     let expected =
-        "its window was tumble(at, 100 ms), is tumble(at, 200 ms); `events` is read again";
+        "its window changed from tumble(at, 100 ms) to tumble(at, 200 ms); `events` is read again";
     assert!(told.contains(expected), "{told}");
     assert!(
         told.contains("for `counts`: another takes its place"),
@@ -354,7 +354,7 @@ fn a_filter_counts_for_all_of_the_windows_that_are_open() {
     let ran = Ran::over(world(&[("s".to_owned(), records)]), plan());
     let told = ran.told(filtered(), &[]);
     assert!(
-        told.contains("its input was `events`, is `events` where (key = 'a'); "),
+        told.contains("its input changed from `events` to `events` where (key = 'a'); "),
         "{told}"
     );
     ran.to_the_end(filtered(), &[]);
