@@ -476,7 +476,8 @@ fn changed_reason(new: &OperatorDescription, left: &[&OperatorDescription]) -> S
     };
     let both = old.aspects.iter().zip(&new.aspects);
     let changed = both.filter(|(old, new)| old != new);
-    let changed = changed.map(|((name, old), (_, new))| format!("its {name} changed from {old} to {new}"));
+    let changed =
+        changed.map(|((name, old), (_, new))| format!("its {name} changed from {old} to {new}"));
     let changed: Vec<String> = changed.collect();
     match changed.is_empty() {
         true => "columns that it reads are computed in another way".to_owned(),
