@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! commit      one snapshot: what is written, guarded, tried again, read back
+//! snapshot    the files of one: manifests, manifest list, summary
+//! metrics     what a manifest says of a file's columns
 //! catalog     which metadata file is a table's current one, and the step that changes it
 //! read, added, metadata_tables, source   a table as of one snapshot: its rows, what was appended, its files
 //! error, blocking   the crate's errors and futures as the rest of the code has them
@@ -13,12 +15,17 @@
 mod added;
 mod blocking;
 pub mod catalog;
+pub mod commit;
 mod error;
 mod metadata_tables;
+pub mod metrics;
 mod prune;
 mod read;
 mod rows;
+mod snapshot;
 mod source;
+#[cfg(test)]
+mod test_lake;
 
 pub use metadata_tables::MetadataTable;
 pub use read::{AsOf, LakePlan, LakeTable};

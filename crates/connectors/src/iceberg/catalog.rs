@@ -5,6 +5,7 @@
 //! itself. Both take a commit as the same list of updates.
 
 mod memory;
+mod moment;
 mod pointer;
 
 pub use memory::MemoryPointers;

@@ -11,7 +11,7 @@ use millstream_core::env::Env;
 use millstream_core::{Error, ErrorKind, Result};
 use std::str::FromStr;
 
-use super::{Catalog, Committed};
+use super::{Catalog, Committed, moment};
 use crate::iceberg::blocking::{block_on, table_runtime};
 use crate::iceberg::error::from_iceberg;
 
@@ -76,10 +76,14 @@ impl PointerCatalog {
         table.map_err(from_iceberg)
     }
 
+    fn new_uuid(&self) -> uuid::Uuid {
+        let bits = (u128::from(self.env.random()) << 64) | u128::from(self.env.random());
+        uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid()
+    }
+
     /// A path for the `version`th metadata file that nobody else has.
     fn metadata_path(&self, table_location: &str, version: i32) -> Result<MetadataLocation> {
-        let bits = (u128::from(self.env.random()) << 64) | u128::from(self.env.random());
-        let id = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
+        let id = self.new_uuid();
         let path = format!("{table_location}/metadata/{version:05}-{id}.metadata.json");
         MetadataLocation::from_str(&path).map_err(from_iceberg)
     }
@@ -90,11 +94,7 @@ impl PointerCatalog {
 
     fn applied(&self, base: &Table, updates: Vec<TableUpdate>) -> iceberg::Result<TableMetadata> {
         let location = base.metadata_location_result()?.to_owned();
-        let mut builder = base.metadata().clone().into_builder(Some(location));
-        for update in updates {
-            builder = update.apply(builder)?;
-        }
-        Ok(builder.build()?.metadata)
+        moment::applied(base.metadata(), location, updates, self.env.now_ms())
     }
 
     /// Swaps to what is written at `path`. Files of a proven rejection are removed.
@@ -142,7 +142,9 @@ impl Catalog for PointerCatalog {
         });
         let path = self.metadata_path(location, 0)?;
         let built = TableMetadataBuilder::from_table_creation(creation);
-        let metadata = built.and_then(|builder| Ok(builder.build()?.metadata));
+        let metadata = built.and_then(|builder| {
+            moment::created(builder.assign_uuid(self.new_uuid()), self.env.now_ms())
+        });
         let metadata = metadata.map_err(from_iceberg)?;
         self.write(&path, &metadata)?;
         match self.swap(ident, None, Next { path, metadata }) {
