@@ -1,6 +1,7 @@
 //! The lake: `'connector' = 'iceberg'`, tables of Apache Iceberg.
 //!
 //! ```text
+//! maintenance compaction, expiry, orphans, how a table does
 //! commit      one snapshot: what is written, guarded, tried again, read back
 //! snapshot    the files of one: manifests, manifest list, summary
 //! metrics     what a manifest says of a file's columns
@@ -17,6 +18,7 @@ mod blocking;
 pub mod catalog;
 pub mod commit;
 mod error;
+pub mod maintenance;
 mod metadata_tables;
 pub mod metrics;
 mod prune;
