@@ -95,6 +95,12 @@ pub trait Sink: Send + Sync {
     /// have staged. What counts of it has been committed, and they can decide no more. What later
     /// runs have staged must stay.
     fn discard_before(&self, context: &SinkContext) -> Result<()>;
+
+    /// Called when all input has ended and its last epoch is committed: makes visible what this sink
+    /// holds back to do more at a time. May be repeated.
+    fn finish(&self, _context: &SinkContext) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Stages the rows of one shard.

@@ -158,6 +158,13 @@ impl<P: ShardPool> Coordinator<P> {
         self.manifest.finished
     }
 
+    /// All input has ended: sinks make visible what they hold back.
+    pub fn finish_sinks(&self) -> Result<()> {
+        self.sinks
+            .iter()
+            .try_for_each(|(sink, context)| sink.finish(context))
+    }
+
     /// The last committed epoch.
     pub fn epoch(&self) -> Epoch {
         self.manifest.epoch

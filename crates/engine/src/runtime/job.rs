@@ -214,6 +214,7 @@ impl JobLoop {
         let mut next = self.config.env.monotonic() + interval;
         loop {
             if coordinator.is_finished() {
+                coordinator.finish_sinks()?;
                 return Ok(JobState::Finished);
             }
             self.wait_until(next)?;

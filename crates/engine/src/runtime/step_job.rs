@@ -37,6 +37,9 @@ impl StepJob {
     /// The number of the last epoch.
     pub fn checkpoint(&mut self) -> Result<Epoch> {
         self.coordinator.run_epoch()?;
+        if self.coordinator.is_finished() {
+            self.coordinator.finish_sinks()?;
+        }
         Ok(self.coordinator.epoch())
     }
 
