@@ -7,9 +7,13 @@
 mod memory;
 mod moment;
 mod pointer;
+mod sql;
+mod stored;
 
 pub use memory::MemoryPointers;
 pub use pointer::{PointerCatalog, Pointers, Swapped};
+pub use sql::SqlPointers;
+pub use stored::StoredPointers;
 
 use iceberg::table::Table;
 use iceberg::{TableCreation, TableIdent, TableRequirement, TableUpdate};
