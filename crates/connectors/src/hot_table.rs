@@ -65,6 +65,7 @@ use millstream_core::source::Source;
 use millstream_core::{Error, Result, Subject};
 
 pub use live::{LiveEvent, Subscription};
+pub(crate) use name::encoded;
 pub use name::{DEFAULT_DATABASE, TableName};
 pub use scan::Scan;
 pub use snapshot::{SnapshotPart, TableSnapshot};

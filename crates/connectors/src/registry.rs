@@ -18,8 +18,9 @@ use millstream_core::storage::Storage;
 use millstream_core::{Error, Result};
 
 use crate::hot_table::HotTables;
+use crate::iceberg::lake::{Lake, LakeConfig};
 use crate::topic::TopicLog;
-use crate::{blackhole, datagen, filesystem, formats, hot_table, nexmark, print, topic};
+use crate::{blackhole, datagen, filesystem, formats, hot_table, iceberg, nexmark, print, topic};
 
 /// Everything that a pipeline file can name.
 pub const CATALOG: ConnectorCatalog = ConnectorCatalog {
@@ -33,6 +34,7 @@ const CONNECTORS: &[ConnectorInfo] = &[
     topic::HTTP,
     filesystem::INFO,
     hot_table::INFO,
+    iceberg::INFO,
     datagen::INFO,
     nexmark::INFO,
     print::INFO,
@@ -45,6 +47,7 @@ pub struct Embedded {
     storage: Arc<dyn Storage>,
     topics: Arc<TopicLog>,
     tables: Arc<HotTables>,
+    lake: Arc<Lake>,
     env: Arc<dyn Env>,
 }
 
@@ -56,12 +59,25 @@ impl Embedded {
         tables: Arc<HotTables>,
         env: Arc<dyn Env>,
     ) -> Self {
+        let lake = Lake::open(LakeConfig::default(), storage.clone(), env.clone());
         Self {
             storage,
             topics,
             tables,
+            lake: Arc::new(lake),
             env,
         }
+    }
+
+    /// The same with another lake than the one in `storage`, which is the default.
+    #[must_use]
+    pub fn with_lake(self, lake: Arc<Lake>) -> Self {
+        Self { lake, ..self }
+    }
+
+    /// Where tables of `'connector' = 'iceberg'` are.
+    pub fn lake(&self) -> &Arc<Lake> {
+        &self.lake
     }
 }
 
@@ -87,6 +103,7 @@ impl Connectors for Embedded {
             "kafka" => topic::sink(&self.topics, &self.storage, &self.env, plan),
             "filesystem" => filesystem::sink(plan),
             "clickhouse" => hot_table::sink(&self.tables, plan),
+            "iceberg" => self.lake.sink(plan),
             "print" => Ok(print::sink(&self.storage, &self.env, plan)),
             "blackhole" => Ok(blackhole::sink()),
             other => Err(refused(&plan.table, other, "written", |info| info.is_sink)),

@@ -131,7 +131,7 @@ pub(super) fn parse_part_name(file: &str) -> Option<PartName> {
 }
 
 /// `text` with `%XX` for each byte outside `[A-Za-z0-9_]`.
-pub(super) fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || byte == b'_' {

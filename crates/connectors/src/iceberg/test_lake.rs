@@ -432,6 +432,10 @@ impl TestLake {
                 pipeline: "p".to_owned(),
                 sink: writer.to_owned(),
             },
+            first: Mark {
+                incarnation: 1,
+                epoch,
+            },
             mark: Mark {
                 incarnation: 1,
                 epoch,

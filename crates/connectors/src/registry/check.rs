@@ -13,7 +13,7 @@ use super::refused;
 use crate::filesystem::FileTable;
 use crate::hot_table::{self, TableDefinition, TableName};
 use crate::topic::TopicTable;
-use crate::{datagen, formats, nexmark};
+use crate::{datagen, formats, iceberg, nexmark};
 
 /// Names of pipelines and tables become names of files, which hold 255 bytes on common file
 /// systems, with numbers behind them.
@@ -86,6 +86,7 @@ fn check_sink(plan: &SinkPlan, pipeline: &str) -> Result<()> {
         "clickhouse" => {
             hot_table::checked_definition(plan)?;
         }
+        "iceberg" => iceberg::check_sink(plan)?,
         "print" => {}
         "blackhole" => return Ok(()),
         other => return Err(refused(&plan.table, other, "written", |info| info.is_sink)),

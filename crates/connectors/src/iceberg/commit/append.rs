@@ -70,7 +70,9 @@ pub struct AddedFile {
 pub struct Append {
     /// Whose they are.
     pub writer: WriterName,
-    /// The last epoch that has rows in them.
+    /// The first epoch that has rows in them.
+    pub first: Mark,
+    /// The last one.
     pub mark: Mark,
     /// At least one, no path twice.
     pub files: Vec<AddedFile>,
@@ -88,6 +90,14 @@ pub enum Appended {
         /// The table as it is.
         table: Box<Table>,
         /// What it holds. A later incarnation than the append's: a run that was rewound is ahead.
+        found: Mark,
+    },
+    /// The table holds some of the epochs: nothing was done. An answer that was lost has come true after
+    /// all, when more epochs were to be appended already.
+    Partly {
+        /// The table as it is.
+        table: Box<Table>,
+        /// The last epoch that it holds.
         found: Mark,
     },
 }
@@ -175,10 +185,13 @@ impl Change for Appending<'_> {
     fn prepare(&mut self, base: &Table, env: &dyn Env, _: bool) -> Result<Step<Appended>> {
         self.check()?;
         if let Some(found) = mark_of(base, &self.append.writer)?
-            && found >= self.append.mark
+            && found >= self.append.first
         {
             let table = Box::new(base.clone());
-            return Ok(Step::Done(Appended::AlreadyThere { table, found }));
+            return Ok(Step::Done(match found >= self.append.mark {
+                true => Appended::AlreadyThere { table, found },
+                false => Appended::Partly { table, found },
+            }));
         }
         let mut draft = Draft::new(base, env)?;
         let prepared = block_on(self.draft(&mut draft));

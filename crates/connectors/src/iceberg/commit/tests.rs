@@ -90,6 +90,7 @@ fn an_append_is_made_once_for_each_mark() {
     for (epoch, incarnation) in [(5, 1), (4, 1), (9, 0)] {
         let mut again = lake.append("s", epoch, vec![lake.file("again", 1)]);
         again.mark.incarnation = incarnation;
+        again.first = again.mark;
         match lake.commits.append(&lake.table, &again).unwrap() {
             Appended::AlreadyThere { found, .. } => {
                 assert_eq!(
@@ -100,15 +101,23 @@ fn an_append_is_made_once_for_each_mark() {
                     }
                 );
             }
-            Appended::Done(_) => panic!("{epoch} of {incarnation} was appended"),
+            other => panic!("{epoch} of {incarnation}: {other:?}"),
         }
     }
+    let mut more = lake.append("s", 6, vec![lake.file("more", 1)]);
+    more.first.epoch = 5;
+    let partly = lake.commits.append(&lake.table, &more).unwrap();
+    assert!(
+        matches!(partly, Appended::Partly { found, .. } if found == more.first),
+        "epoch 5 would be there twice"
+    );
     // Another writer, a later epoch, a later incarnation: each its own.
     let other = lake.append("other", 5, vec![lake.file("other", 1)]);
     lake.commits.append(&lake.table, &other).unwrap();
     append(&lake, 6).unwrap();
     let mut rewound = lake.append("s", 2, vec![lake.file("rewound", 1)]);
     rewound.mark.incarnation = 2;
+    rewound.first = rewound.mark;
     lake.commits.append(&lake.table, &rewound).unwrap();
     assert_eq!(names(&lake.load()), ["f5", "f6", "other", "rewound"]);
 }
