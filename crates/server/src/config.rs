@@ -45,6 +45,8 @@ pub struct Config {
     pub query: QueryConfig,
     /// Limits of pipelines.
     pub pipeline: PipelineConfig,
+    /// Where lake tables are, as keys of `[iceberg]` and their values.
+    pub iceberg: BTreeMap<String, String>,
 }
 
 /// Logs on stderr.
@@ -230,6 +232,7 @@ fn resolve(file: &ConfigFile) -> Result<Config> {
             parallelism: parallelism(file.pipeline.parallelism)?,
             memory_bytes_max: at_least_one("pipeline.memory-bytes-max", pipeline_memory)?,
         },
+        iceberg: file.iceberg.options(),
     })
 }
 

@@ -22,6 +22,15 @@ const KEYS: &[&str] = &[
     "query.memory-bytes-max",
     "pipeline.parallelism",
     "pipeline.memory-bytes-max",
+    "iceberg.catalog-type",
+    "iceberg.uri",
+    "iceberg.warehouse",
+    "iceberg.catalog-name",
+    "iceberg.token",
+    "iceberg.credential",
+    "iceberg.s3.endpoint",
+    "iceberg.s3.region",
+    "iceberg.s3.path-style-access",
 ];
 
 /// Whether `key` takes a bare number.
@@ -64,6 +73,7 @@ pub struct ConfigFile {
     pub collector: CollectorSection,
     pub query: QuerySection,
     pub pipeline: PipelineSection,
+    pub iceberg: IcebergSection,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -93,6 +103,69 @@ pub struct QuerySection {
 pub struct PipelineSection {
     pub parallelism: Option<u64>,
     pub memory_bytes_max: Option<Size>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct IcebergSection {
+    pub catalog_type: Option<String>,
+    pub uri: Option<String>,
+    pub warehouse: Option<String>,
+    pub catalog_name: Option<String>,
+    pub token: Option<String>,
+    pub credential: Option<String>,
+    pub s3: S3Section,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct S3Section {
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub path_style_access: Option<Flag>,
+}
+
+/// `true` or `false`, also as text, as variables of the environment are.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "toml::Value")]
+pub struct Flag(pub bool);
+
+impl TryFrom<toml::Value> for Flag {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Self, String> {
+        match &value {
+            toml::Value::Boolean(flag) => Ok(Self(*flag)),
+            toml::Value::String(text) if text == "true" => Ok(Self(true)),
+            toml::Value::String(text) if text == "false" => Ok(Self(false)),
+            other => {
+                let found = other.type_str();
+                Err(format!("found a {found}, expected `true` or `false`"))
+            }
+        }
+    }
+}
+
+impl IcebergSection {
+    /// As the lake takes them.
+    pub fn options(&self) -> BTreeMap<String, String> {
+        let flag = self.s3.path_style_access.map(|flag| flag.0.to_string());
+        let options = [
+            ("catalog-type", &self.catalog_type),
+            ("uri", &self.uri),
+            ("warehouse", &self.warehouse),
+            ("catalog-name", &self.catalog_name),
+            ("token", &self.token),
+            ("credential", &self.credential),
+            ("s3.endpoint", &self.s3.endpoint),
+            ("s3.region", &self.s3.region),
+            ("s3.path-style-access", &flag),
+        ];
+        let given = options
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+        given.collect()
+    }
 }
 
 impl ConfigFile {

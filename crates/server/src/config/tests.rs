@@ -57,6 +57,31 @@ fn the_later_layer_wins() {
 }
 
 #[test]
+fn the_lake_is_where_it_is_told() {
+    let text = "[iceberg]\nwarehouse = 's3://b/w'\ns3.endpoint = 'http://localhost:9000'\n\
+        s3.path-style-access = true";
+    let variables = [("MILLSTREAM_ICEBERG_S3_REGION", "eu")];
+    let config = load(text, &variables, &[]).expect("the file is right");
+    let options: Vec<(&str, &str)> = config
+        .iceberg
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(
+        options,
+        [
+            ("s3.endpoint", "http://localhost:9000"),
+            ("s3.path-style-access", "true"),
+            ("s3.region", "eu"),
+            ("warehouse", "s3://b/w"),
+        ]
+    );
+    check_error("[iceberg]\nwarehouses = 'x'", &[], &[], "warehouses");
+    let text = "[iceberg]\ns3.path-style-access = 'yes'";
+    check_error(text, &[], &[], "expected `true` or `false`");
+}
+
+#[test]
 fn unknown_keys_are_refused_with_their_place() {
     check_error("lisen = '127.0.0.1:1'", &[], &[], "unknown field `lisen`");
     check_error("lisen = '127.0.0.1:1'", &[], &[], "line 1");
