@@ -7,10 +7,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMillisecondArray,
-};
-use arrow::compute::{cast, filter_record_batch, not};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMillisecondArray};
+use arrow::compute::cast;
 use arrow::datatypes::{Schema, SchemaRef};
 use millstream_core::plan::{AggregateCall, WindowAggregate};
 use millstream_core::{Error, EventTime, Result, Watermark, types};
@@ -23,7 +21,7 @@ use crate::state::Input;
 use crate::window::assigner::to_millis;
 use crate::window::session::keys::{hash_of, owner_of};
 use crate::window::session::shape::LANE_KEYS;
-use crate::window::session::store::{Part, SessionRows, with_splits};
+use crate::window::session::store::{LaneRows, Part, SessionRows};
 use crate::window::session::{SessionShape, SessionStore, Span};
 
 /// See the module.
@@ -221,16 +219,30 @@ impl Stateful for SessionAggregateOperator {
 
     fn absorb(&mut self, state: &StateBatch, how: Absorb) -> Result<()> {
         let restore = how == Absorb::Restore;
-        let part = part_of(state.part);
+        let (part, rows) = (part_of(state.part), &state.rows);
         let Some(others) = self.others.as_mut().filter(|_| part == Part::Lanes) else {
-            return self.owned.absorb(part, &state.rows, restore);
+            return self.owned.absorb(part, rows, restore);
         };
-        let lanes = with_splits(&state.rows)?;
-        let own = others.owned(&self.shape, &lanes)?;
-        let of_others = filter_record_batch(&lanes, &not(&own)?)?;
-        others.store.absorb(part, &of_others, restore)?;
-        let own = filter_record_batch(&lanes, &own)?;
-        self.owned.absorb(part, &own, restore)
+        let count = rows.num_rows();
+        let keys = self.shape.encode_lanes(&rows.columns()[LANE_KEYS..], count)?;
+        let hashes: Vec<u64> = (0..count).map(|row| hash_of(keys.get(row))).collect();
+        let [own, of_others] = chosen(&hashes, Some(others));
+        for (store, chosen) in [(&mut self.owned, &own), (&mut others.store, &of_others)] {
+            let keys = (&keys, &hashes[..]);
+            store.absorb_lanes(&LaneRows { rows, keys, chosen }, restore)?;
+        }
+        Ok(())
+    }
+
+    /// Sessions lie with the owner of their key, lanes with the shard that reads their split.
+    fn expect(&mut self, part: u32, rows: usize) {
+        let part = part_of(part);
+        let Some(others) = self.others.as_mut().filter(|_| part == Part::Lanes) else {
+            return self.owned.reserve(part, rows);
+        };
+        let own = rows / others.shards;
+        self.owned.reserve(part, own);
+        others.store.reserve(part, rows - own);
     }
 
     /// Sessions go to the owner of their key. Nobody knows here who reads which split from now on, so
@@ -290,14 +302,6 @@ impl Stateful for SessionAggregateOperator {
 impl Others {
     fn is_own(&self, hash: u64) -> bool {
         owner_of(hash, self.shards) == self.shard
-    }
-
-    /// Which lanes are of keys that this shard owns.
-    fn owned(&self, shape: &SessionShape, lanes: &RecordBatch) -> Result<BooleanArray> {
-        let rows = lanes.num_rows();
-        let keys = shape.encode_lanes(&lanes.columns()[LANE_KEYS..], rows)?;
-        let own = (0..rows).map(|row| self.is_own(hash_of(keys.get(row))));
-        Ok(own.collect::<Vec<bool>>().into())
     }
 }
 

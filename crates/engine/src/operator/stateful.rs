@@ -110,6 +110,9 @@ pub trait Stateful: Send {
     /// Takes state in.
     fn absorb(&mut self, state: &StateBatch, how: Absorb) -> Result<()>;
 
+    /// Says that a checkpoint will put about so many rows of a part back here, before it does.
+    fn expect(&mut self, _part: u32, _rows: usize) {}
+
     /// Sets how far it had fired before a restart.
     fn set_fired(&mut self, fired: Watermark);
 

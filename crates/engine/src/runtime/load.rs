@@ -1,11 +1,12 @@
 //! Loads the state of operators from segments: every shard by itself, all at the same time. Each segment
 //! is read and checked once, by the shard that needs it first.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use millstream_core::env::Env;
-use millstream_core::{Error, Result};
+use millstream_core::{Error, NodeId, Result};
 
 use super::shard::Shard;
 use crate::checkpoint::{SegmentReader, SegmentRef, StateRows};
@@ -82,6 +83,17 @@ pub(super) fn load(
     Ok(shards)
 }
 
+/// Rows of the largest segment of each part. PERF: what is put back is at least about that, so the room for
+/// it need not grow, which would copy.
+fn largest(segments: &[Shared]) -> BTreeMap<(NodeId, u32), u64> {
+    let mut largest: BTreeMap<(NodeId, u32), u64> = BTreeMap::new();
+    for Shared { segment, .. } in segments {
+        let rows = largest.entry((segment.node, segment.part)).or_default();
+        *rows = segment.rows.max(*rows);
+    }
+    largest
+}
+
 fn load_shard(
     mut shard: Shard,
     (segments, shards): (&[Shared], usize),
@@ -89,6 +101,10 @@ fn load_shard(
     done: &SyncSender<Result<Shard>>,
 ) {
     let mut absorb = || -> Result<()> {
+        for ((node, part), rows) in largest(segments) {
+            let rows = usize::try_from(rows).unwrap_or(usize::MAX) / shards;
+            shard.chain.stateful(node)?.expect(part, rows);
+        }
         for shared in segments {
             let (segment, bytes) = (&shared.segment, shared.bytes(reader, shards)?);
             let operator = shard.chain.stateful(segment.node)?;

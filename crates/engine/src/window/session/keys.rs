@@ -159,6 +159,13 @@ impl KeyTable {
         }
     }
 
+    /// Makes room for so many keys in all.
+    pub fn reserve(&mut self, keys: usize) {
+        let more = keys.saturating_sub(self.len());
+        self.index.reserve(more, |slot| Slot::place(slot.tag));
+        self.entries.reserve(keys.saturating_sub(self.entries.len()));
+    }
+
     /// The encoded key.
     pub fn bytes(&self, key: u32) -> &[u8] {
         self.entries[key as usize].key.as_slice()

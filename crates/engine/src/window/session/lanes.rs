@@ -54,6 +54,12 @@ impl Lanes {
         }
     }
 
+    /// Makes room for so many in all.
+    pub fn reserve(&mut self, lanes: usize) {
+        let more = lanes.saturating_sub(self.lanes.len());
+        self.lanes.reserve(more);
+    }
+
     /// PERF: asks for the memory of the first lanes of many keys at once, which then is at hand.
     pub fn look_ahead(&self, keys: &KeyTable, of: &[u32]) {
         let lanes = of

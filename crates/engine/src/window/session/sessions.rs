@@ -82,6 +82,12 @@ impl Sessions {
         is_waiting.then(|| self.moments[&at])
     }
 
+    /// Makes room for so many in all.
+    pub fn reserve(&mut self, sessions: usize) {
+        let more = sessions.saturating_sub(self.slots.len());
+        self.slots.reserve(more);
+    }
+
     /// PERF: asks for the memory of the first sessions of many keys at once, which then is at hand.
     pub fn look_ahead(&self, keys: &KeyTable, of: &[u32]) {
         let sessions = of
@@ -415,6 +421,10 @@ impl Sessions {
                 self.free(at);
             }
             return self.wait(keys, (key, span, of_moment.0), groups);
+        }
+        if touched.is_empty() {
+            // PERF: mostly, where all state is put back.
+            return self.join(keys, (key, span), groups);
         }
         // The key must not go with its last session.
         keys.wait(key, 1);

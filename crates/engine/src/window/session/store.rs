@@ -60,6 +60,16 @@ pub struct SessionRows<'a> {
     pub split: Option<(&'a str, &'a dyn Fn(usize) -> Watermark)>,
 }
 
+/// Lanes on their way in.
+pub struct LaneRows<'a> {
+    /// As they travel (see [`SessionShape`]).
+    pub rows: &'a RecordBatch,
+    /// What they are of, encoded, and the hash of each.
+    pub keys: (&'a Keys, &'a [u64]),
+    /// Which of them to take, in order.
+    pub chosen: &'a [u32],
+}
+
 /// Takes a row that is late: its number, its own span, its split's watermark before it.
 pub type OnLate<'a> = &'a mut dyn FnMut(usize, Span, Watermark);
 
@@ -213,7 +223,14 @@ impl SessionStore {
     pub fn absorb(&mut self, part: Part, rows: &RecordBatch, restore: bool) -> Result<()> {
         match part {
             Part::Sessions | Part::Stragglers => self.absorb_sessions(rows, restore),
-            Part::Lanes => self.absorb_lanes(rows, restore),
+            Part::Lanes => {
+                let count = rows.num_rows();
+                let keys = self.shape.encode_lanes(&rows.columns()[LANE_KEYS..], count)?;
+                let hashes: Vec<u64> = (0..count).map(|row| hash_of(keys.get(row))).collect();
+                let chosen: Vec<u32> = (0..index(count)).collect();
+                let (keys, chosen) = ((&keys, &hashes[..]), &chosen[..]);
+                self.absorb_lanes(&LaneRows { rows, keys, chosen }, restore)
+            }
         }
     }
 
@@ -257,25 +274,47 @@ impl SessionStore {
         Ok(())
     }
 
-    fn absorb_lanes(&mut self, rows: &RecordBatch, restore: bool) -> Result<()> {
-        let splits = rows.column(3).as_string::<i32>();
-        let keys = &rows.columns()[LANE_KEYS..];
-        let encoded = self.shape.encode_lanes(keys, rows.num_rows())?;
-        let mut split = None;
-        for (row, span) in spans(rows).into_iter().enumerate() {
-            if splits.is_valid(row) {
-                split = Some(self.split(splits.value(row)));
+    /// Takes lanes in: adds them, or puts them back from a checkpoint (`restore`).
+    pub fn absorb_lanes(&mut self, lanes: &LaneRows<'_>, restore: bool) -> Result<()> {
+        let (splits, spans) = (self.splits_of(lanes.rows)?, spans(lanes.rows));
+        let (encoded, hashes) = lanes.keys;
+        let mut keys = vec![];
+        for chosen in lanes.chosen.chunks(LOOK_AHEAD) {
+            let chosen = chosen.iter().map(|row| *row as usize);
+            let of_rows = chosen.clone().map(|row| (hashes[row], encoded.get(row)));
+            self.keys.intern_all(of_rows, &mut keys);
+            self.lanes.look_ahead(&self.keys, &keys);
+            for (row, key) in chosen.zip(&keys) {
+                let (key, split) = (*key, splits[row]);
+                let of = LaneKey { key, split };
+                self.lanes.put(&mut self.keys, of, spans[row]);
             }
-            let split = split.ok_or_else(|| Error::bug("the first lane names no split"))?;
-            let key = encoded.get(row);
-            let key = self.keys.intern(hash_of(key), key);
-            let of = LaneKey { key, split };
-            self.lanes.put(&mut self.keys, of, span);
         }
         if restore {
             self.lanes.mark_all(false);
         }
         Ok(())
+    }
+
+    /// The number of each lane's split.
+    fn splits_of(&mut self, lanes: &RecordBatch) -> Result<Vec<u32>> {
+        let mut last = None;
+        let names = lanes.column(3).as_string::<i32>().iter();
+        let splits = names.map(|name| {
+            last = name.map(|name| self.split(name)).or(last);
+            last.ok_or_else(|| Error::bug("the first lane names no split"))
+        });
+        splits.collect()
+    }
+
+    /// Makes room for so many sessions or lanes.
+    pub fn reserve(&mut self, part: Part, rows: usize) {
+        self.keys.reserve(rows);
+        match part {
+            Part::Sessions => self.sessions.reserve(rows),
+            Part::Stragglers => {}
+            Part::Lanes => self.lanes.reserve(rows),
+        }
     }
 
     /// The sessions that `watermark` has passed. [`Self::drop`] forgets them.
@@ -482,18 +521,6 @@ impl SessionStore {
     pub fn size(&self) -> usize {
         self.keys.size() + self.sessions.size() + self.lanes.size() + self.groups.size()
     }
-}
-
-/// The same lanes, each with the name of its split.
-pub fn with_splits(lanes: &RecordBatch) -> Result<RecordBatch> {
-    let mut last = None;
-    let splits = lanes.column(3).as_string::<i32>().iter().map(|split| {
-        last = split.or(last);
-        last
-    });
-    let mut columns = lanes.columns().to_vec();
-    columns[3] = Arc::new(StringArray::from_iter(splits));
-    Ok(RecordBatch::try_new(lanes.schema(), columns)?)
 }
 
 fn spans(rows: &RecordBatch) -> Vec<Span> {
