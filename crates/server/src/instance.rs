@@ -6,8 +6,8 @@
 //! ```
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use millstream_connectors::Embedded;
@@ -22,6 +22,7 @@ use millstream_core::plan::Plan;
 use millstream_core::storage::Storage;
 use millstream_core::{Error, EventTime, Result};
 use millstream_engine::runtime::preview::{self, Preview};
+use millstream_engine::runtime::progress::initial_status;
 use millstream_engine::{Job, JobConfig, JobHandle, StartOptions};
 use tokio::runtime::{Builder, Runtime};
 
@@ -131,13 +132,22 @@ impl Instance {
         preview::preview(plan, (&self.storage, &self.env), start)
     }
 
-    /// Starts the pipeline from where it was, or from an older checkpoint.
+    /// Starts the pipeline from where it was, or from an older checkpoint. It is there to be seen while its
+    /// state is loaded.
     pub fn start(&self, plan: Plan, start: StartOptions) -> Result<JobHandle> {
         let plan = Arc::new(plan);
-        let job = Job::start(self.job_config(plan.clone(), start))?;
-        let handle = job.clone();
-        self.jobs.add(&plan, Box::new(move || handle.status()));
-        Ok(job)
+        let config = self.job_config(plan.clone(), start);
+        let mut loading = initial_status(&plan, config.parallelism);
+        loading.reason = Some("loading its state".into());
+        let started: Arc<OnceLock<JobHandle>> = Arc::default();
+        let seen = started.clone();
+        let status = move || {
+            seen.get()
+                .map_or_else(|| loading.clone(), JobHandle::status)
+        };
+        self.jobs.add(&plan, Box::new(status));
+        let job = Job::start(config).inspect_err(|_| self.jobs.remove(&plan.options.name))?;
+        Ok(started.get_or_init(|| job).clone())
     }
 
     fn job_config(&self, plan: Arc<Plan>, start: StartOptions) -> JobConfig {

@@ -89,6 +89,11 @@ impl Jobs {
         self.entries().push(entry);
     }
 
+    /// Forgets the pipeline called `name`.
+    pub fn remove(&self, name: &str) {
+        self.entries().retain(|entry| entry.name != name);
+    }
+
     /// Takes note of how far each has come.
     pub fn sample(&self) {
         let now_ms = self.env.now_ms();

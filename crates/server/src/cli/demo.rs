@@ -98,8 +98,8 @@ pub fn run(arguments: &DemoArguments, common: &CommonArguments) -> Outcome {
         .clone()
         .unwrap_or_else(|| PathBuf::from(DATA_DIR));
     let mut session = Session::open(&data_dir, config)?;
-    let job = session.start(plan, StartOptions::default())?;
     let url = session.serve(listener)?;
+    let job = session.start(plan, StartOptions::default())?;
     let before = acknowledged(&session.instance.topics, TOPIC)?;
     introduce(&url, &data_dir, (arguments, before > 0));
     let reader = job.clone();

@@ -117,9 +117,11 @@ fn run_plan(
     }
     let start = arguments.start();
     tell(&session, &plan, (arguments, &start))?;
+    // Answers, that it is loading, while state is loaded.
+    let url = listener.map(|listener| session.serve(listener));
+    let url = url.transpose()?;
     let job = session.start(plan, start)?;
-    if let Some(listener) = listener {
-        let url = session.serve(listener)?;
+    if let Some(url) = url {
         say(&format!("serving {url}"));
     }
     let mut progress = Progress::new(session.env.clone(), None);
