@@ -11,6 +11,10 @@
 //! on. The coordinator then makes outputs and segments durable, writes the manifest, and commits
 //! the sinks. Between barriers shards share nothing.
 //!
+//! So that no barrier is long, most of its work is done before: once a shard has taken in enough, there
+//! is a barrier between epochs (`Barrier`, `Close`, `Fire`, `Resume`), and before that of an epoch, shards
+//! write down what changed in pieces, between batches (`Ahead`).
+//!
 //! [`StepJob`] drives the same coordinator and shards on the caller's thread.
 
 mod adopt;
@@ -18,6 +22,7 @@ pub mod alignment;
 pub mod clock;
 pub mod config;
 pub mod coordinator;
+pub mod fullness;
 pub mod job;
 mod load;
 pub mod memory;

@@ -9,7 +9,7 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::ipc::CompressionType;
 use arrow::ipc::reader::FileReader;
@@ -30,31 +30,81 @@ pub struct StateRows {
     pub rows: RecordBatch,
 }
 
-/// The bytes of a segment, in the memory of `buffer`. At least one batch.
+/// A segment in memory, batch by batch.
 // PERF: LZ4, as most segments are read never again; each batch is let go of once it is written.
-pub fn encode(states: Vec<StateRows>, mut buffer: Vec<u8>) -> Result<Vec<u8>> {
-    let first = states.first();
-    let first = first.ok_or_else(|| Error::bug("a segment has rows"))?;
-    let mut fields = vec![Arc::new(Field::new("shard", DataType::UInt32, false))];
-    fields.extend(first.rows.schema().fields().iter().cloned());
-    let version = [(VERSION.to_owned(), FORMAT.to_string())];
-    let schema = Arc::new(Schema::new_with_metadata(fields, version.into()));
-    let options =
-        IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-    // PERF: room for all, of which only what is written is ever touched: growing would copy.
-    let bytes = states
-        .iter()
-        .map(|state| state.rows.get_array_memory_size());
-    buffer.clear();
-    buffer.reserve(bytes.sum());
-    let mut writer = FileWriter::try_new_with_options(buffer, &schema, options)?;
-    for state in states {
-        let shard = UInt32Array::from_value(state.shard.0, state.rows.num_rows());
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(shard)];
-        columns.extend(state.rows.columns().iter().cloned());
-        writer.write(&RecordBatch::try_new(schema.clone(), columns)?)?;
+pub struct Encoder {
+    schema: SchemaRef,
+    writer: FileWriter<Vec<u8>>,
+    rows: u64,
+    needed_until: i64,
+}
+
+/// What an [`Encoder`] has made.
+pub struct Encoded {
+    /// The bytes of the file.
+    pub bytes: Vec<u8>,
+    /// Number of rows.
+    pub rows: u64,
+    /// Until when any of them is needed.
+    pub needed_until: i64,
+}
+
+impl Encoder {
+    /// Nothing yet, for these states, in the memory of `buffer`. At least one batch.
+    pub fn new(states: &[StateRows], mut buffer: Vec<u8>) -> Result<Self> {
+        let first = states.first();
+        let first = first.ok_or_else(|| Error::bug("a segment has rows"))?;
+        let mut fields = vec![Arc::new(Field::new("shard", DataType::UInt32, false))];
+        fields.extend(first.rows.schema().fields().iter().cloned());
+        let version = [(VERSION.to_owned(), FORMAT.to_string())];
+        let schema = Arc::new(Schema::new_with_metadata(fields, version.into()));
+        let options = IpcWriteOptions::default();
+        let options = options.try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+        // PERF: room for all, of which only what is written is ever touched: growing would copy.
+        let bytes = states
+            .iter()
+            .map(|state| state.rows.get_array_memory_size());
+        buffer.clear();
+        buffer.reserve(bytes.sum());
+        Ok(Self {
+            writer: FileWriter::try_new_with_options(buffer, &schema, options)?,
+            schema,
+            rows: 0,
+            needed_until: i64::MIN,
+        })
     }
-    Ok(writer.into_inner()?)
+
+    /// Adds a batch.
+    pub fn write(&mut self, state: StateRows) -> Result<()> {
+        let StateRows { shard, rows } = state;
+        self.rows += rows.num_rows() as u64;
+        let ends = rows.column(0).as_primitive::<Int64Type>().values();
+        let last = ends.iter().copied().max().unwrap_or(i64::MIN);
+        self.needed_until = last.max(self.needed_until);
+        let shard = UInt32Array::from_value(shard.0, rows.num_rows());
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(shard)];
+        columns.extend(rows.columns().iter().cloned());
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
+        Ok(self.writer.write(&batch)?)
+    }
+
+    /// All that was added.
+    pub fn finish(self) -> Result<Encoded> {
+        Ok(Encoded {
+            bytes: self.writer.into_inner()?,
+            rows: self.rows,
+            needed_until: self.needed_until,
+        })
+    }
+}
+
+/// The bytes of a segment with these states.
+pub fn encode(states: Vec<StateRows>, buffer: Vec<u8>) -> Result<Vec<u8>> {
+    let mut encoder = Encoder::new(&states, buffer)?;
+    states
+        .into_iter()
+        .try_for_each(|state| encoder.write(state))?;
+    Ok(encoder.finish()?.bytes)
 }
 
 /// Reads a segment whose checksum was found right; `path` is for messages.
@@ -130,15 +180,6 @@ fn state_rows(path: &str, batch: Result<RecordBatch, ArrowError>) -> Result<Opti
     Ok(shard.map(|shard| StateRows { shard, rows }))
 }
 
-/// Until when any of these rows is needed.
-pub fn needed_until(states: &[StateRows]) -> i64 {
-    let ends = states.iter().flat_map(|state| {
-        let ends = state.rows.column(0).as_primitive::<Int64Type>();
-        ends.values().iter().copied()
-    });
-    ends.max().unwrap_or(i64::MIN)
-}
-
 #[cfg(test)]
 mod tests {
     use arrow::array::Int64Array;
@@ -156,7 +197,16 @@ mod tests {
             rows: rows(values),
         };
         let states = vec![of(0, &[1]), of(1, &[2, 3]), of(1, &[]), of(0, &[4])];
-        let bytes = encode(states, vec![1, 2]).unwrap();
+        let mut encoder = Encoder::new(&states, vec![1, 2]).unwrap();
+        states
+            .into_iter()
+            .for_each(|state| encoder.write(state).unwrap());
+        let Encoded {
+            bytes,
+            rows: count,
+            needed_until,
+        } = encoder.finish().unwrap();
+        assert_eq!((count, needed_until), (4, 4));
         let found = |shard| -> Vec<RecordBatch> {
             let states = decode_of_shard("x", &bytes, shard).unwrap().into_iter();
             states.map(|state| state.rows).collect()

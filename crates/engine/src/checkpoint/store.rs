@@ -13,7 +13,7 @@ use millstream_core::{Epoch, Error, ErrorKind, Incarnation, NodeId, Result};
 
 use super::manifest::{Manifest, SegmentRef};
 use super::savepoint::Savepoints;
-use super::segment::{self, StateRows};
+use super::segment::{self, Encoded, Encoder, StateRows};
 
 /// Manifests that are kept. The newest decides; the others are for going back after damage.
 pub(super) const KEPT: usize = 3;
@@ -35,6 +35,9 @@ pub enum StartFrom {
     /// The savepoint of this name, in a new incarnation if anything came after it.
     Savepoint(String),
 }
+
+/// Of a segment: its epoch, its level, the node and part whose rows it has.
+pub type SegmentPlace = (Epoch, u32, (NodeId, u32));
 
 /// A manifest that is kept.
 struct Kept {
@@ -250,15 +253,30 @@ impl CheckpointStore {
     }
 
     /// Writes a segment durably.
-    pub fn write_segment(
+    pub fn write_segment(&self, place: SegmentPlace, states: Vec<StateRows>) -> Result<SegmentRef> {
+        let mut encoder = self.encoder(&states)?;
+        for state in states {
+            encoder.write(state)?;
+        }
+        self.write_encoded(place, encoder)
+    }
+
+    /// An empty segment for these states, in memory that is used again.
+    pub fn encoder(&self, states: &[StateRows]) -> Result<Encoder> {
+        Encoder::new(states, self.spare.take())
+    }
+
+    /// Writes what `encoder` has made durably.
+    pub fn write_encoded(
         &self,
-        (epoch, level, (node, part)): (Epoch, u32, (NodeId, u32)),
-        states: Vec<StateRows>,
+        (epoch, level, (node, part)): SegmentPlace,
+        encoder: Encoder,
     ) -> Result<SegmentRef> {
-        let needed_until = segment::needed_until(&states);
-        let rows = states.iter().map(|state| state.rows.num_rows() as u64);
-        let rows = rows.sum();
-        let bytes = segment::encode(states, self.spare.take())?;
+        let Encoded {
+            bytes,
+            rows,
+            needed_until,
+        } = encoder.finish()?;
         let known = SegmentRef {
             node,
             part,

@@ -85,6 +85,19 @@ pub struct Exchange {
     pub states: Vec<StateBatch>,
 }
 
+impl Exchange {
+    /// None if there is no state.
+    fn of(node: NodeId, states: Vec<StateBatch>) -> Option<Self> {
+        (!states.is_empty()).then_some(Self { node, states })
+    }
+
+    /// Memory in bytes.
+    pub fn size(&self) -> usize {
+        let states = self.states.iter();
+        states.map(|state| state.rows.get_array_memory_size()).sum()
+    }
+}
+
 /// Counters of one operator on one shard.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NodeCounters {
@@ -310,37 +323,73 @@ impl Chain {
         done
     }
 
-    /// Third step: what changed since the last barrier, and what `again` asks for; and those of its nodes
-    /// that have given their last piece.
-    pub fn changes(&mut self, epoch: Epoch, again: &Again) -> Result<(Vec<Exchange>, Vec<NodeId>)> {
-        let (mut changes, mut repeated) = (vec![], vec![]);
+    /// Lets the changes that come next carry what `again` asks for, once an epoch. Those of its nodes that
+    /// give their last piece with that.
+    pub fn repeat(&mut self, again: &Again) -> Vec<NodeId> {
+        let mut repeated = vec![];
+        for node in &mut self.nodes {
+            let Kind::Stateful(operator) = &mut node.kind else {
+                continue;
+            };
+            if again.whole.contains(&node.id) {
+                operator.forget_checkpoints();
+            }
+            if let Some(is_first) = again.in_pieces.get(&node.id) {
+                if *is_first {
+                    operator.begin_to_repeat();
+                }
+                let rows = operator.groups() / PIECES;
+                if operator.repeat(rows.clamp(PIECE_ROWS_MIN, PIECE_ROWS_MAX)) {
+                    repeated.push(node.id);
+                }
+            }
+        }
+        repeated
+    }
+
+    /// Between two barriers: about `rows` rows of what changed.
+    pub fn some_changes(&mut self, mut rows: usize) -> Result<Vec<Exchange>> {
+        let mut changes = vec![];
+        for node in &mut self.nodes {
+            if let (Kind::Stateful(operator), 1..) = (&mut node.kind, rows) {
+                let states = operator.some_changes(rows)?;
+                let given: usize = states.iter().map(|state| state.rows.num_rows()).sum();
+                rows = rows.saturating_sub(given);
+                changes.extend(Exchange::of(node.id, states));
+            }
+        }
+        Ok(changes)
+    }
+
+    /// How many rows that could give.
+    pub fn changed(&self) -> usize {
+        self.operators().map(|operator| operator.changed()).sum()
+    }
+
+    /// How many rows the next barrier has to move to other shards because of what has come.
+    pub fn to_give(&self) -> usize {
+        self.operators().map(|operator| operator.to_give()).sum()
+    }
+
+    fn operators(&self) -> impl Iterator<Item = &dyn Stateful> {
+        self.nodes.iter().filter_map(|node| match &node.kind {
+            Kind::Stateful(operator) => Some(&**operator),
+            _ => None,
+        })
+    }
+
+    /// Third step: what changed since it was given last.
+    pub fn changes(&mut self, epoch: Epoch) -> Result<Vec<Exchange>> {
+        let mut changes = vec![];
         for node in &mut self.nodes {
             for checker in &mut node.checkers {
                 checker.on_barrier(epoch)?;
             }
             if let Kind::Stateful(operator) = &mut node.kind {
-                if again.whole.contains(&node.id) {
-                    operator.forget_checkpoints();
-                }
-                if let Some(is_first) = again.in_pieces.get(&node.id) {
-                    if *is_first {
-                        operator.begin_to_repeat();
-                    }
-                    let rows = operator.groups() / PIECES;
-                    if operator.repeat(rows.clamp(PIECE_ROWS_MIN, PIECE_ROWS_MAX)) {
-                        repeated.push(node.id);
-                    }
-                }
-                let states = operator.changes()?;
-                if !states.is_empty() {
-                    changes.push(Exchange {
-                        node: node.id,
-                        states,
-                    });
-                }
+                changes.extend(Exchange::of(node.id, operator.changes()?));
             }
         }
-        Ok((changes, repeated))
+        Ok(changes)
     }
 
     /// The operator of node `id`, for recovery.
@@ -402,11 +451,7 @@ impl Chain {
 
     /// Bytes that operators remember.
     pub fn state_bytes(&self) -> usize {
-        let operators = self.nodes.iter().map(|node| match &node.kind {
-            Kind::Stateful(operator) => operator.size(),
-            _ => 0,
-        });
-        operators.sum()
+        self.operators().map(|operator| operator.size()).sum()
     }
 
     /// Counters of every node, in the order of the plan.

@@ -217,6 +217,26 @@ impl Stateful for SessionAggregateOperator {
         Ok(batches(changes))
     }
 
+    fn changed(&self) -> usize {
+        let (sessions, lanes) = self.owned.changed();
+        let others = self.others.as_ref();
+        sessions + lanes + others.map_or(0, |others| others.store.changed().1)
+    }
+
+    fn some_changes(&mut self, mut rows: usize) -> Result<Vec<StateBatch>> {
+        let mut changes = self.owned.some_changes(&mut rows)?;
+        if let Some(others) = &mut self.others {
+            // Its sessions go to their owners before the checkpoint.
+            changes.extend(others.store.some_lanes(&mut rows)?);
+        }
+        Ok(batches(changes))
+    }
+
+    fn to_give(&self) -> usize {
+        let others = self.others.as_ref();
+        others.map_or(0, |others| others.store.sessions())
+    }
+
     fn absorb(&mut self, state: &StateBatch, how: Absorb) -> Result<()> {
         let restore = how == Absorb::Restore;
         let (part, rows) = (part_of(state.part), &state.rows);
@@ -224,7 +244,9 @@ impl Stateful for SessionAggregateOperator {
             return self.owned.absorb(part, rows, restore);
         };
         let count = rows.num_rows();
-        let keys = self.shape.encode_lanes(&rows.columns()[LANE_KEYS..], count)?;
+        let keys = self
+            .shape
+            .encode_lanes(&rows.columns()[LANE_KEYS..], count)?;
         let hashes: Vec<u64> = (0..count).map(|row| hash_of(keys.get(row))).collect();
         let [own, of_others] = chosen(&hashes, Some(others));
         for (store, chosen) in [(&mut self.owned, &own), (&mut others.store, &of_others)] {

@@ -107,6 +107,26 @@ pub trait Stateful: Send {
     /// What changed since the last call: what a checkpoint must add.
     fn changes(&mut self) -> Result<Vec<StateBatch>>;
 
+    /// Part of what `changes` would give now, about so many rows: given between two barriers, the next
+    /// checkpoint adds it before what `changes` gives then. So that few are left for the barrier.
+    ///
+    /// INVARIANT: what is given is as sound as at a barrier: rows that the next barrier gives away or puts
+    /// out are either not in it, or have expired by then.
+    fn some_changes(&mut self, _rows: usize) -> Result<Vec<StateBatch>> {
+        Ok(vec![])
+    }
+
+    /// How many rows `some_changes` could give.
+    fn changed(&self) -> usize {
+        0
+    }
+
+    /// How many rows the next barrier has to move to other shards, if that depends on what has come since
+    /// the last.
+    fn to_give(&self) -> usize {
+        0
+    }
+
     /// Takes state in.
     fn absorb(&mut self, state: &StateBatch, how: Absorb) -> Result<()>;
 

@@ -394,6 +394,19 @@ impl Stateful for WindowAggregateOperator {
         Ok(changes)
     }
 
+    fn changed(&self) -> usize {
+        let kept = self.sliding.as_ref().map_or(0, |s| s.kept().changed());
+        self.state.changed() + kept
+    }
+
+    fn some_changes(&mut self, mut rows: usize) -> Result<Vec<StateBatch>> {
+        let mut changes = part(OPEN, self.state.some_changes(&mut rows)?);
+        if let Some(sliding) = &mut self.sliding {
+            changes.extend(part(KEPT, sliding.some_changes(&mut rows)?));
+        }
+        Ok(changes)
+    }
+
     fn absorb(&mut self, state: &StateBatch, how: Absorb) -> Result<()> {
         let restore = how == Absorb::Restore;
         if let Some(early) = &mut self.early {

@@ -14,6 +14,7 @@ use millstream_core::{
 
 use super::clock::ProcessingClock;
 use super::config::JobConfig;
+use super::fullness::Fullness;
 use super::memory::MemoryBudget;
 use super::pauses::Pauses;
 use super::pool::{self, ShardPool};
@@ -37,6 +38,10 @@ use crate::status::{JobState, JobStatus};
 
 /// State that changed in an epoch, by node and part.
 type ChangedState = BTreeMap<(NodeId, u32), Vec<StateRows>>;
+
+/// Most pieces of changes that shards write before the barrier of an epoch: where changes come faster than
+/// they are written, the barrier takes what is left.
+const PIECES_MAX: usize = 256;
 
 /// How often unbounded sources are asked for new splits.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(5);
@@ -62,8 +67,42 @@ pub struct Coordinator<P> {
     /// Splits that a shard has, whether or not a manifest names them yet.
     opened: BTreeSet<(SourceId, SplitId)>,
     pauses: Pauses,
+    fullness: Arc<Fullness>,
+    reached: Reached,
+    ahead: AheadOfEpoch,
     status: JobStatus,
     held: Option<HeldTime>,
+}
+
+/// How far windows have fired, at the last barrier: in an epoch or between two. It never goes back.
+struct Reached {
+    sources: BTreeMap<String, Watermark>,
+    nodes: Arc<[Watermark]>,
+}
+
+impl Reached {
+    fn of(manifest: &Manifest) -> Self {
+        Self {
+            sources: fired(&manifest.sources),
+            nodes: manifest.nodes.clone().into(),
+        }
+    }
+}
+
+fn fired(sources: &BTreeMap<String, SourceProgress>) -> BTreeMap<String, Watermark> {
+    let sources = sources.iter();
+    sources
+        .map(|(table, source)| (table.clone(), source.fired))
+        .collect()
+}
+
+/// What was done for an epoch before its barrier.
+#[derive(Default)]
+struct AheadOfEpoch {
+    /// Whether shards have written anything.
+    any: bool,
+    /// What they were asked to give again.
+    again: Option<Again>,
 }
 
 /// How far time goes, by source, in a run that makes state anew.
@@ -127,6 +166,9 @@ impl<P: ShardPool> Coordinator<P> {
         let opened = splits.map(ShardSplit::key).collect();
         Self {
             levels: recovered.shards[0].levels(),
+            fullness: recovered.shards[0].fullness.clone(),
+            reached: Reached::of(&recovered.manifest),
+            ahead: AheadOfEpoch::default(),
             pool: start(recovered.shards),
             sources: recovered.sources,
             sinks: recovered.sinks,
@@ -197,9 +239,60 @@ impl<P: ShardPool> Coordinator<P> {
         }
     }
 
+    /// Between epochs: a barrier, if a shard has taken in so much that there should be one. It exchanges and
+    /// fires as that of an epoch does, and all of it takes effect with the epoch.
+    pub fn run_barrier_if_full(&mut self) -> Result<()> {
+        self.barrier_if_full().map_err(|error| self.blamed(error))
+    }
+
+    fn barrier_if_full(&mut self) -> Result<()> {
+        match self.fullness.is_any() {
+            true => self.run_barrier(),
+            false => Ok(()),
+        }
+    }
+
+    fn run_barrier(&mut self) -> Result<()> {
+        let started = self.config.env.monotonic();
+        let (reports, _) = pool::barrier(&mut self.pool)?;
+        let sources = self.progress(&reports, self.config.env.now_ms());
+        let at = self.moment(&sources, self.clock.now_ms());
+        self.fire(&at, &sources)?;
+        pool::resume(&mut self.pool)?;
+        self.pauses
+            .add(self.config.env.monotonic().saturating_sub(started));
+        Ok(())
+    }
+
+    /// Lets shards write down a piece of what changed for the next epoch. Whether enough is left to do so
+    /// again.
+    pub fn write_ahead(&mut self, again: &Again) -> Result<bool> {
+        let (any, more) = pool::ahead(&mut self.pool, again)?;
+        self.ahead.any |= any;
+        Ok(more)
+    }
+
+    /// Before the barrier of an epoch: little of what changed is left for it.
+    fn prepare(&mut self) -> Result<()> {
+        let mut again = Again::default();
+        if self.ahead.again.is_none() {
+            let at = self.moment(&self.manifest.sources, self.clock.now_ms());
+            again = self.given_again(&at);
+            self.ahead.again = Some(again.clone());
+        }
+        for _ in 0..PIECES_MAX {
+            if !self.write_ahead(&std::mem::take(&mut again))? {
+                break;
+            }
+            self.barrier_if_full()?;
+        }
+        Ok(())
+    }
+
     fn try_epoch(&mut self) -> Result<bool> {
         self.discover()?;
         self.refresh_tables()?;
+        self.prepare()?;
         let before = self.protocol.decided();
         let mut cut = Cut::new(self.config.env.monotonic());
         self.protocol.on(Event::Done)?;
@@ -258,9 +351,10 @@ impl<P: ShardPool> Coordinator<P> {
         #[cfg(feature = "mutants")]
         self.take_back_offsets(&mut cut.sources);
         let at = self.moment(&cut.sources, self.clock.now_ms());
-        let is_unchanged = is_unchanged(&self.manifest, &cut.sources)
-            && at.nodes == self.moment(&self.manifest.sources, at.now_ms).nodes;
-        if is_unchanged && !self.rewrite_state && !is_due {
+        let marks = source_marks(&self.config.plan, &self.manifest.sources);
+        let before = self.nodes.moment(&self.manifest.nodes, &marks, at.now_ms);
+        let is_unchanged = is_unchanged(&self.manifest, &cut.sources) && at.nodes == before.nodes;
+        if is_unchanged && !self.rewrite_state && !is_due && !self.ahead.any {
             pool::resume(&mut self.pool)?;
             return Ok(Event::Unchanged);
         }
@@ -305,8 +399,11 @@ impl<P: ShardPool> Coordinator<P> {
         plans
             .map(|plan| {
                 let source = &*self.sources[plan.id.index()];
-                let before = (&self.manifest.sources[&plan.table], now_ms);
-                let mut progress = source_progress(plan, source, reports, before);
+                let mut before = self.manifest.sources[&plan.table].clone();
+                let reached = self.reached.sources.get(&plan.table);
+                before.fired =
+                    reached.map_or(before.fired, |fired| before.fired.advanced_to(*fired));
+                let mut progress = source_progress(plan, source, reports, (&before, now_ms));
                 if let Some(held) = &self.held {
                     progress.fired = held.of(&plan.table, progress.fired);
                 }
@@ -319,10 +416,14 @@ impl<P: ShardPool> Coordinator<P> {
     /// on is read at `now_ms` or later.
     fn moment(&self, sources: &BTreeMap<String, SourceProgress>, now_ms: i64) -> Moment {
         let marks = source_marks(&self.config.plan, sources);
-        self.nodes.moment(&self.manifest.nodes, &marks, now_ms)
+        self.nodes.moment(&self.reached.nodes, &marks, now_ms)
     }
 
-    fn fire(&mut self, at: &Moment) -> Result<()> {
+    fn fire(&mut self, at: &Moment, sources: &BTreeMap<String, SourceProgress>) -> Result<()> {
+        self.reached = Reached {
+            sources: fired(sources),
+            nodes: at.nodes.clone(),
+        };
         for level in 0..self.levels {
             let routed = pool::close(&mut self.pool, level, at)?;
             pool::fire(&mut self.pool, level, routed)?;
@@ -335,9 +436,9 @@ impl<P: ShardPool> Coordinator<P> {
         let sources = std::mem::take(&mut cut.sources);
         let at = cut.at.take();
         let at = at.ok_or_else(|| Error::bug("shards are aligned at a moment"))?;
-        self.fire(&at)?;
-        let again = self.given_again(&at);
-        let outputs = pool::finish(&mut self.pool, (epoch, &again))?;
+        self.fire(&at, &sources)?;
+        let again = std::mem::take(&mut self.ahead).again.unwrap_or_default();
+        let outputs = pool::finish(&mut self.pool, epoch)?;
         cut.standing = self.config.env.monotonic().saturating_sub(cut.started);
         cut.nodes = outputs.iter().map(|output| output.nodes.clone()).collect();
         let next = self.make_durable((epoch, &at, &again), sources, outputs)?;
@@ -432,13 +533,20 @@ impl<P: ShardPool> Coordinator<P> {
     ) -> Result<Vec<SegmentRef>> {
         let mut segments = self.manifest.segments.clone();
         segments.retain(|segment| !again.whole.contains(&segment.node));
-        let plan = &self.config.plan;
+        let plan = self.config.plan.clone();
         let fired = |node: NodeId| at.nodes[node.index()];
         drop_expired(&mut segments, &fired);
         for (place, states) in states {
             let is_whole = again.whole.contains(&place.0);
             let level = if is_whole { WHOLE } else { 0 };
-            segments.push(self.store.write_segment((epoch, level, place), states)?);
+            let mut encoder = self.store.encoder(&states)?;
+            for state in states {
+                encoder.write(state)?;
+                // Shards read on, and must not wait until all is durable.
+                self.barrier_if_full()?;
+            }
+            let segment = self.store.write_encoded((epoch, level, place), encoder)?;
+            segments.push(segment);
         }
         for node in repeated {
             self.rewrites.finish(*node, &mut segments);

@@ -217,7 +217,9 @@ impl JobLoop {
                 coordinator.finish_sinks()?;
                 return Ok(JobState::Finished);
             }
-            self.wait_until(next)?;
+            while !self.wait_until(next)? {
+                coordinator.run_barrier_if_full()?;
+            }
             let stopping = self.is_stopping();
             next = self.config.env.monotonic() + interval;
             if coordinator.run_epoch()? {
@@ -249,27 +251,29 @@ impl JobLoop {
         });
     }
 
-    /// Waits for the end of the epoch, or for something that ends it early.
-    fn wait_until(&self, deadline: Duration) -> Result<()> {
+    /// Waits for the end of the epoch, or for something that ends it early. `false`: for a barrier before
+    /// that.
+    fn wait_until(&self, deadline: Duration) -> Result<bool> {
         let left = deadline.saturating_sub(self.config.env.monotonic());
         if self.is_stopping() {
-            return Ok(());
+            return Ok(true);
         }
         match self.inbox.recv_timeout(left) {
+            Ok(Event::Full) => Ok(false),
             // PERF: an epoch frees what is staged, but one right after the other would free nothing.
             Ok(Event::Throttled) => {
                 let quarter = Duration::from_millis(self.config.epoch_interval_ms / 4);
                 let until = self.config.env.monotonic() + quarter.min(left);
                 while let Some(left) = until.checked_sub(self.config.env.monotonic()) {
                     match self.inbox.recv_timeout(left) {
-                        Ok(Event::Throttled) => {}
+                        Ok(Event::Throttled | Event::Full) => {}
                         _ => break,
                     }
                 }
-                Ok(())
+                Ok(true)
             }
             Ok(Event::Ended | Event::Failed | Event::Stop) | Err(RecvTimeoutError::Timeout) => {
-                Ok(())
+                Ok(true)
             }
             Err(RecvTimeoutError::Disconnected) => {
                 Err(Error::bug("the job's events have no sender"))

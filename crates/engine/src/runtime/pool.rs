@@ -15,6 +15,22 @@ pub trait ShardPool {
     fn call(&mut self, requests: Vec<Request>) -> Result<Vec<Reply>>;
 }
 
+/// Lets shards write some of what changed down, without standing still. Whether any did, and whether any
+/// has enough left to do so again.
+pub fn ahead(pool: &mut dyn ShardPool, again: &Again) -> Result<(bool, bool)> {
+    let requests = (0..pool.shards()).map(|_| Request::Ahead(again.clone()));
+    let requests = requests.collect();
+    let (mut any, mut more) = (false, false);
+    for reply in pool.call(requests)? {
+        let Reply::Ahead(has_written, has_more) = reply else {
+            return Err(unexpected());
+        };
+        any |= has_written;
+        more |= has_more;
+    }
+    Ok((any, more))
+}
+
 /// Stops all shards at a barrier. Their splits, and whether the clock alone makes something fire.
 pub fn barrier(pool: &mut dyn ShardPool) -> Result<(Vec<SplitReport>, bool)> {
     let requests = (0..pool.shards()).map(|_| Request::Barrier).collect();
@@ -60,11 +76,8 @@ pub fn fire(pool: &mut dyn ShardPool, level: usize, routed: Vec<Vec<Exchange>>) 
 }
 
 /// Ends the barrier; what each shard hands over.
-pub fn finish(
-    pool: &mut dyn ShardPool,
-    (epoch, again): (Epoch, &Again),
-) -> Result<Vec<EpochOutput>> {
-    let requests = (0..pool.shards()).map(|_| Request::Finish(epoch, again.clone()));
+pub fn finish(pool: &mut dyn ShardPool, epoch: Epoch) -> Result<Vec<EpochOutput>> {
+    let requests = (0..pool.shards()).map(|_| Request::Finish(epoch));
     let requests = requests.collect();
     let replies = pool.call(requests)?.into_iter();
     replies
@@ -75,7 +88,7 @@ pub fn finish(
         .collect()
 }
 
-/// Ends the barrier without an epoch.
+/// Ends the barrier; the epoch goes on.
 pub fn resume(pool: &mut dyn ShardPool) -> Result<()> {
     let requests = (0..pool.shards()).map(|_| Request::Resume).collect();
     pool.call(requests).map(drop)

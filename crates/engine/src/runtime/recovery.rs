@@ -19,11 +19,12 @@ use super::adopt;
 use super::alignment::Alignment;
 use super::clock::ProcessingClock;
 use super::config::JobConfig;
+use super::fullness::Fullness;
 use super::load::load;
 use super::memory::MemoryBudget;
 use super::progress::source_marks;
 use super::rebuild;
-use super::shard::{EndedReader, Shard, ShardSplit};
+use super::shard::{Ahead, EndedReader, Shard, ShardSplit};
 use super::tables::Tables;
 use super::way_back::{check_sinks, with_way_back};
 use crate::checkpoint::lineage::describe;
@@ -382,6 +383,7 @@ fn open_shards(
 ) -> Result<Vec<Shard>> {
     let plan = &config.plan;
     let alignment = Arc::new(Alignment::new(config.shards()));
+    let fullness = Arc::new(Fullness::new(config.shards()));
     let mut shards = vec![];
     for index in 0..config.shards() {
         let shard = ShardIndex(u32::try_from(index).expect("few shards"));
@@ -412,6 +414,9 @@ fn open_shards(
             memory: memory.clone(),
             alignment: alignment.clone(),
             reads: 0,
+            fullness: fullness.clone(),
+            rows: 0,
+            ahead: Ahead::default(),
         });
     }
     Ok(shards)

@@ -11,6 +11,7 @@ use millstream_core::{Epoch, NodeId, Offset, Result, SinkId, SourceId, SplitId, 
 
 use super::alignment::Alignment;
 use super::clock::ProcessingClock;
+use super::fullness::Fullness;
 use super::memory::MemoryBudget;
 use super::tables::Loaded;
 use crate::checkpoint::SourceCounters;
@@ -27,6 +28,14 @@ use crate::operator::{
 pub(super) const READ_BYTES: usize = 1 << 20;
 /// How many reads between two looks at the size of the state.
 const READS_PER_MEASURE: u32 = 16;
+
+/// A shard is full once it has read so many batches since the last barrier, or has to give rows of
+/// so many to other shards. PERF: a barrier is then a matter of some milliseconds.
+const FULL_BATCHES: usize = 16;
+const GIVEN_BATCHES: usize = 2;
+/// What changed is given ahead of a barrier in pieces of so many batches, until about so many are left.
+const AHEAD_BATCHES: usize = 8;
+const LEFT_BATCHES: usize = 2;
 
 /// See the module.
 pub struct Shard {
@@ -45,6 +54,20 @@ pub struct Shard {
     pub(super) memory: Arc<MemoryBudget>,
     pub(super) alignment: Arc<Alignment>,
     pub(super) reads: u32,
+    pub(super) fullness: Arc<Fullness>,
+    /// Rows read since the last barrier.
+    pub(super) rows: usize,
+    pub(super) ahead: Ahead,
+}
+
+/// What a shard has given ahead of the barrier of an epoch.
+#[derive(Default)]
+pub struct Ahead {
+    changes: Vec<Exchange>,
+    /// Memory in bytes.
+    bytes: usize,
+    /// Operators that have given the last piece of what is given again.
+    repeated: Vec<NodeId>,
 }
 
 /// A split that the shard reads.
@@ -108,15 +131,17 @@ pub enum Request {
     Add(Vec<ShardSplit>),
     /// Between epochs: from now on rows meet these rows of tables.
     Tables(Loaded),
+    /// Between batches: write some of what changed down, and what is to be given again.
+    Ahead(Again),
     /// Stop reading and say how far you are.
     Barrier,
     /// Close complete windows of a level (see [`Chain::close`]).
     Close(usize, Moment),
     /// Merge and fire them (see [`Chain::fire`]).
     Fire(usize, Vec<Exchange>),
-    /// Hand over the epoch, with what is to be given again, then read on.
-    Finish(Epoch, Again),
-    /// Nothing has changed: read on.
+    /// Hand over the epoch, then read on.
+    Finish(Epoch),
+    /// Read on in the same epoch.
     Resume,
 }
 
@@ -124,6 +149,8 @@ pub enum Request {
 pub enum Reply {
     /// Done.
     Done,
+    /// To `Ahead`: whether anything was written, and whether enough is left to do so again.
+    Ahead(bool, bool),
     /// To `Barrier`: the splits, and whether the clock alone makes something fire.
     Splits(Vec<SplitReport>, bool),
     /// To `Close`: by the shard that they are for.
@@ -261,6 +288,7 @@ impl Shard {
         self.chain
             .push(NodeInput::Source(source), &batch, &mut output)?;
         let late = late.take();
+        self.rows += usize::try_from(rows_read).unwrap_or(usize::MAX);
         self.counters[source.index()].add(&SourceCounters {
             rows_read,
             rows_late: distinct_rows(&late),
@@ -273,11 +301,24 @@ impl Shard {
             let rows = table.rows(&origin, &self.splits[index].context, &late)?;
             self.writers[sink.index()].write(&rows)?;
         }
+        self.mark_full();
         self.reads += 1;
         if self.reads.is_multiple_of(READS_PER_MEASURE) {
             self.measure();
         }
         Ok(())
+    }
+
+    fn mark_full(&self) {
+        let batch = self.limit.rows;
+        let is_full =
+            self.rows >= FULL_BATCHES * batch || self.chain.to_give() >= GIVEN_BATCHES * batch;
+        self.fullness.set(self.index, is_full);
+    }
+
+    /// Whether a barrier should come before it is long.
+    pub fn is_full(&self) -> bool {
+        self.fullness.is(self.index)
     }
 
     /// Tells the budget what this shard holds.
@@ -287,8 +328,10 @@ impl Shard {
             .iter()
             .map(|writer| writer.buffered_bytes())
             .sum();
-        self.memory
-            .set(self.index, self.chain.state_bytes() + buffered);
+        self.memory.set(
+            self.index,
+            self.chain.state_bytes() + self.ahead.bytes + buffered,
+        );
     }
 
     /// Answers the coordinator.
@@ -302,7 +345,10 @@ impl Shard {
                 self.chain.set_tables(&tables)?;
                 Ok(Reply::Done)
             }
+            Request::Ahead(again) => self.write_ahead(&again),
             Request::Barrier => {
+                self.rows = 0;
+                self.fullness.set(self.index, false);
                 let is_due = self.chain.is_due(self.clock.now_ms());
                 Ok(Reply::Splits(self.report(), is_due))
             }
@@ -323,9 +369,7 @@ impl Shard {
                 self.chain.fire(level, &exchanges, &mut output)?;
                 Ok(Reply::Done)
             }
-            Request::Finish(epoch, again) => {
-                Ok(Reply::Output(Box::new(self.finish(epoch, &again)?)))
-            }
+            Request::Finish(epoch) => Ok(Reply::Output(Box::new(self.finish(epoch)?))),
             Request::Resume => Ok(Reply::Done),
         }
     }
@@ -346,19 +390,34 @@ impl Shard {
             .collect()
     }
 
-    fn finish(&mut self, epoch: Epoch, again: &Again) -> Result<EpochOutput> {
+    fn write_ahead(&mut self, again: &Again) -> Result<Reply> {
+        let repeated = self.chain.repeat(again);
+        self.ahead.repeated.extend(repeated);
+        let left = LEFT_BATCHES * self.limit.rows;
+        if self.chain.changed() <= left {
+            return Ok(Reply::Ahead(false, false));
+        }
+        let changes = self.chain.some_changes(AHEAD_BATCHES * self.limit.rows)?;
+        self.ahead.bytes += changes.iter().map(Exchange::size).sum::<usize>();
+        self.ahead.changes.extend(changes);
+        self.measure();
+        Ok(Reply::Ahead(true, self.chain.changed() > left))
+    }
+
+    fn finish(&mut self, epoch: Epoch) -> Result<EpochOutput> {
         let mut prepared = vec![];
         for (writer, sink) in self.writers.iter_mut().zip(&self.plan.sinks) {
             if let Some(staged) = writer.prepare(epoch)? {
                 prepared.push((sink.id, staged));
             }
         }
-        let (changes, repeated) = self.chain.changes(epoch, again)?;
+        let mut ahead = std::mem::take(&mut self.ahead);
+        ahead.changes.extend(self.chain.changes(epoch)?);
         self.measure();
         Ok(EpochOutput {
             counters: self.counters.iter_mut().map(std::mem::take).collect(),
-            changes,
-            repeated,
+            changes: ahead.changes,
+            repeated: ahead.repeated,
             prepared,
             nodes: self.chain.counters(),
         })

@@ -6,6 +6,7 @@ use super::config::JobConfig;
 use super::coordinator::{Coordinator, HeldTime};
 use super::pool::InlinePool;
 use super::recovery;
+use crate::operator::Again;
 use crate::status::JobStatus;
 
 /// A pipeline driven step by step on the caller's thread: the same code as
@@ -28,9 +29,13 @@ impl StepJob {
         self.coordinator.hold_time(held);
     }
 
-    /// Lets every shard read one batch. `false` when none had anything to read.
+    /// Lets every shard read one batch, and does what has to be done before the next epoch: more often
+    /// than [`Job`](super::Job), at any time. `false` when none had anything to read.
     pub fn poll(&mut self) -> Result<bool> {
-        self.coordinator.pool.poll()
+        let is_busy = self.coordinator.pool.poll()?;
+        self.coordinator.run_barrier_if_full()?;
+        self.coordinator.write_ahead(&Again::default())?;
+        Ok(is_busy)
     }
 
     /// One whole epoch, if anything changed: barrier, windows that are complete, manifest, commit.

@@ -22,6 +22,8 @@ pub enum Event {
     Failed,
     /// The memory budget is reached.
     Throttled,
+    /// A shard has taken in so much that there should be a barrier.
+    Full,
     /// The user wants the job to stop.
     Stop,
 }
@@ -51,6 +53,7 @@ impl ThreadPool {
                 events: events.clone(),
                 failed: None,
                 ended: false,
+                full: false,
             };
             let thread = env.spawn(&name, Box::new(move || body.run()));
             Lane {
@@ -106,6 +109,8 @@ struct Loop {
     events: SyncSender<Event>,
     failed: Option<Error>,
     ended: bool,
+    /// Whether it was told that the shard is full.
+    full: bool,
 }
 
 impl Loop {
@@ -131,10 +136,11 @@ impl Loop {
         let mut standing = false;
         loop {
             match request {
-                Request::Barrier => standing = true,
-                Request::Finish(..) | Request::Resume => standing = false,
+                Request::Barrier => (standing, self.full) = (true, false),
+                Request::Finish(_) | Request::Resume => standing = false,
                 Request::Add(_) => self.ended = false,
-                Request::Close(..) | Request::Fire(..) | Request::Tables(_) => {}
+                Request::Close(..) | Request::Fire(..) | Request::Tables(_) | Request::Ahead(_) => {
+                }
             }
             let reply = match &self.failed {
                 Some(error) => Err(error.clone()),
@@ -159,7 +165,13 @@ impl Loop {
             return Duration::from_secs(1);
         }
         match self.shard.poll() {
-            Ok(Progress::Read) => Duration::ZERO,
+            Ok(Progress::Read) => {
+                if !self.full && self.shard.is_full() {
+                    self.full = true;
+                    self.tell(Event::Full);
+                }
+                Duration::ZERO
+            }
             Ok(Progress::Idle | Progress::Waiting) => IDLE_WAIT,
             Ok(Progress::Throttled) => {
                 self.tell(Event::Throttled);

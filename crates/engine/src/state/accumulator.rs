@@ -56,6 +56,11 @@ pub trait Accumulator: Send {
         true
     }
 
+    /// Whether `changes` may be asked for some of the groups that changed, and for the others later.
+    fn changes_in_pieces(&self) -> bool {
+        self.repeats_in_pieces()
+    }
+
     /// Begins to give everything once more that it has given, in pieces.
     fn begin_to_repeat(&mut self) {}
 

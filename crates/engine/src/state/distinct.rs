@@ -164,6 +164,10 @@ impl Accumulator for Distinct {
         (self.to_repeat, self.repeated) = (0..0, 0..0);
     }
 
+    fn changes_in_pieces(&self) -> bool {
+        false
+    }
+
     fn begin_to_repeat(&mut self) {
         self.to_repeat = 0..self.logged;
     }

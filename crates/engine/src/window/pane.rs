@@ -193,6 +193,19 @@ impl Pane {
         self.dirty.take()
     }
 
+    /// About `max` of them, or all where there is no way to give some.
+    pub fn take_some_dirty(&mut self, max: usize) -> Vec<u32> {
+        match self.accumulators.iter().all(|a| a.changes_in_pieces()) {
+            true => self.dirty.take_some(max),
+            false => self.dirty.take(),
+        }
+    }
+
+    /// How many groups changed since they were taken.
+    pub fn dirty(&self) -> usize {
+        self.dirty.len()
+    }
+
     /// Groups that changed since the last call, if results are put out early.
     pub fn take_unshown(&mut self) -> Vec<u32> {
         self.unshown.as_mut().map_or(vec![], DirtySet::take)

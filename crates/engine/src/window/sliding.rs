@@ -91,6 +91,11 @@ impl Sliding {
         self.kept.changes()
     }
 
+    /// See [`WindowState::some_changes`].
+    pub fn some_changes(&mut self, rows: &mut usize) -> Result<Vec<arrow::array::RecordBatch>> {
+        self.kept.some_changes(rows)
+    }
+
     /// See [`WindowState::begin_to_repeat`].
     pub fn begin_to_repeat(&mut self) {
         self.kept.begin_to_repeat();

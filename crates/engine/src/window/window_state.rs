@@ -293,11 +293,35 @@ impl WindowState {
 
     /// What changed in open windows since the last call: what a checkpoint must add.
     pub fn changes(&mut self) -> Result<Vec<RecordBatch>> {
+        self.changes_of(&mut Pane::take_dirty)
+    }
+
+    /// How many groups of open windows changed since they were given.
+    pub fn changed(&self) -> usize {
+        self.panes().map(Pane::dirty).sum()
+    }
+
+    /// About `rows` rows of what changed in open windows, and takes them off `rows`.
+    pub fn some_changes(&mut self, rows: &mut usize) -> Result<Vec<RecordBatch>> {
+        self.changes_of(&mut |pane| {
+            let groups = match *rows {
+                0 => vec![],
+                rows => pane.take_some_dirty(rows),
+            };
+            *rows = rows.saturating_sub(groups.len());
+            groups
+        })
+    }
+
+    fn changes_of(
+        &mut self,
+        groups: &mut dyn FnMut(&mut Pane) -> Vec<u32>,
+    ) -> Result<Vec<RecordBatch>> {
         let mut batches = Coalesced::new(self.shape.schema.clone());
         let mut windows = std::mem::take(&mut self.windows);
         for (place, panes) in &mut windows {
             for (set, pane) in panes.iter_mut().enumerate() {
-                let groups = pane.take_dirty();
+                let groups = groups(pane);
                 if !groups.is_empty() {
                     let states = pane.changes(&groups)?;
                     batches.push(self.state_batch((*place, set), pane, &groups, states)?)?;

@@ -175,6 +175,18 @@ impl World {
         }
     }
 
+    /// Between two barriers: a piece of what changed, for the next checkpoint.
+    fn write_ahead(&mut self, rows: usize) {
+        for (index, shard) in self.shards.iter_mut().enumerate() {
+            let before = shard.changed();
+            let changes = shard.some_changes(rows).unwrap();
+            let given: usize = changes.iter().map(|state| state.rows.num_rows()).sum();
+            assert!(given >= rows.min(before) || shard.changed() == 0);
+            self.segments
+                .extend(changes.into_iter().map(|state| (index, state)));
+        }
+    }
+
     /// Merges what was written so far, as compaction does: part by part.
     fn compact(&mut self) {
         let mut parts: BTreeMap<(u32, usize), Vec<StateBatch>> = BTreeMap::new();
@@ -266,6 +278,9 @@ fn check(seed: u64, case: Case, splits: &[Vec<Row>], shards: usize) {
         if !rows.is_empty() {
             watermarks[split] = world.read(split, rows, watermarks[split]);
             read[split] += rows.len();
+        }
+        if random.below(3) == 0 {
+            world.write_ahead(1 + random.below(3));
         }
         if random.below(4) > 0 {
             continue;

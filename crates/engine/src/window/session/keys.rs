@@ -163,7 +163,8 @@ impl KeyTable {
     pub fn reserve(&mut self, keys: usize) {
         let more = keys.saturating_sub(self.len());
         self.index.reserve(more, |slot| Slot::place(slot.tag));
-        self.entries.reserve(keys.saturating_sub(self.entries.len()));
+        self.entries
+            .reserve(keys.saturating_sub(self.entries.len()));
     }
 
     /// The encoded key.

@@ -473,7 +473,22 @@ impl Sessions {
 
     /// What changed since the last call and is still there.
     pub fn take_changed(&mut self) -> Vec<u32> {
-        let mut changed = self.changed.take();
+        let changed = self.changed.take();
+        self.live(changed)
+    }
+
+    /// About `max` of them.
+    pub fn take_some_changed(&mut self, max: usize) -> Vec<u32> {
+        let changed = self.changed.take_some(max);
+        self.live(changed)
+    }
+
+    /// How many changed since they were taken.
+    pub fn changed(&self) -> usize {
+        self.changed.len()
+    }
+
+    fn live(&self, mut changed: Vec<u32>) -> Vec<u32> {
         changed.retain(|at| self.slots[*at as usize].key != NONE);
         changed
     }

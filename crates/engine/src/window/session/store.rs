@@ -225,7 +225,9 @@ impl SessionStore {
             Part::Sessions | Part::Stragglers => self.absorb_sessions(rows, restore),
             Part::Lanes => {
                 let count = rows.num_rows();
-                let keys = self.shape.encode_lanes(&rows.columns()[LANE_KEYS..], count)?;
+                let keys = self
+                    .shape
+                    .encode_lanes(&rows.columns()[LANE_KEYS..], count)?;
                 let hashes: Vec<u64> = (0..count).map(|row| hash_of(keys.get(row))).collect();
                 let chosen: Vec<u32> = (0..index(count)).collect();
                 let (keys, chosen) = ((&keys, &hashes[..]), &chosen[..]);
@@ -460,20 +462,50 @@ impl SessionStore {
         self.groups.settle()?;
         let changed = self.sessions.take_changed();
         let mut changes = self.states(&changed)?;
-        for lanes in self.lanes.take_changed().chunks(STATE_ROWS) {
-            changes.push((Part::Lanes, self.lane_rows(lanes)?));
-        }
+        let lanes = self.lanes.take_changed();
+        changes.extend(self.lane_batches(&lanes)?);
         Ok(changes)
+    }
+
+    /// About `rows` rows of what changed since they were given, and takes them off `rows`.
+    pub fn some_changes(&mut self, rows: &mut usize) -> Result<Vec<(Part, RecordBatch)>> {
+        self.groups.settle()?;
+        let changed = self.sessions.take_some_changed(*rows);
+        *rows = rows.saturating_sub(changed.len());
+        let mut changes = self.states(&changed)?;
+        changes.extend(self.some_lanes(rows)?);
+        Ok(changes)
+    }
+
+    /// The same of lanes alone.
+    pub fn some_lanes(&mut self, rows: &mut usize) -> Result<Vec<(Part, RecordBatch)>> {
+        let changed = self.lanes.take_some_changed(*rows);
+        *rows = rows.saturating_sub(changed.len());
+        self.lane_batches(&changed)
+    }
+
+    fn lane_batches(&self, lanes: &[u32]) -> Result<Vec<(Part, RecordBatch)>> {
+        let chunks = lanes.chunks(STATE_ROWS);
+        chunks
+            .map(|lanes| Ok((Part::Lanes, self.lane_rows(lanes)?)))
+            .collect()
+    }
+
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many sessions, and how many lanes, changed since they were given.
+    pub fn changed(&self) -> (usize, usize) {
+        (self.sessions.changed(), self.lanes.changed())
     }
 
     /// All that makes rows late.
     pub fn all_lanes(&mut self) -> Result<Vec<(Part, RecordBatch)>> {
         self.lanes.mark_all(true);
         let lanes = self.lanes.take_changed();
-        let chunks = lanes.chunks(STATE_ROWS);
-        chunks
-            .map(|lanes| Ok((Part::Lanes, self.lane_rows(lanes)?)))
-            .collect()
+        self.lane_batches(&lanes)
     }
 
     /// Drops what had fired, settled or expired at `watermark`: checkpoints may still hold it.
