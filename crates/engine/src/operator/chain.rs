@@ -361,6 +361,16 @@ impl Chain {
         Ok(changes)
     }
 
+    /// Between batches: puts memory in order.
+    pub fn tidy(&mut self) -> Result<()> {
+        for node in &mut self.nodes {
+            if let Kind::Stateful(operator) = &mut node.kind {
+                operator.tidy()?;
+            }
+        }
+        Ok(())
+    }
+
     /// How many rows that could give.
     pub fn changed(&self) -> usize {
         self.operators().map(|operator| operator.changed()).sum()

@@ -190,7 +190,7 @@ impl Stateful for SessionAggregateOperator {
             };
         };
         let parts = others.store.give_away(barrier.shards)?;
-        others.store.tidy(self.fired)?;
+        others.store.expire(self.fired);
         Ok(parts.into_iter().map(batches).collect())
     }
 
@@ -205,7 +205,7 @@ impl Stateful for SessionAggregateOperator {
             results.push(self.results(sessions)?);
         }
         self.owned.drop(&fired);
-        self.owned.tidy(self.fired)?;
+        self.owned.expire(self.fired);
         Ok(results)
     }
 
@@ -308,6 +308,12 @@ impl Stateful for SessionAggregateOperator {
         let is_last = self.owned.repeat(&mut rows);
         let others = self.others.as_mut();
         others.is_none_or(|others| others.store.repeat(&mut rows)) && is_last
+    }
+
+    fn tidy(&mut self) -> Result<()> {
+        self.owned.pack()?;
+        let others = self.others.as_mut();
+        others.map_or(Ok(()), |others| others.store.pack())
     }
 
     fn groups(&self) -> usize {

@@ -147,6 +147,12 @@ pub trait Stateful: Send {
         false
     }
 
+    /// Between batches, now and then: puts memory in order where that takes long, so that no barrier waits
+    /// for it.
+    fn tidy(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Drops what has expired up to there.
     fn drop_fired(&mut self);
 

@@ -39,10 +39,6 @@ use crate::status::{JobState, JobStatus};
 /// State that changed in an epoch, by node and part.
 type ChangedState = BTreeMap<(NodeId, u32), Vec<StateRows>>;
 
-/// Most pieces of changes that shards write before the barrier of an epoch: where changes come faster than
-/// they are written, the barrier takes what is left.
-const PIECES_MAX: usize = 256;
-
 /// How often unbounded sources are asked for new splits.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -259,17 +255,26 @@ impl<P: ShardPool> Coordinator<P> {
         let at = self.moment(&sources, self.clock.now_ms());
         self.fire(&at, &sources)?;
         pool::resume(&mut self.pool)?;
-        self.pauses
-            .add(self.config.env.monotonic().saturating_sub(started));
+        self.add_pause(
+            &reports,
+            self.config.env.monotonic().saturating_sub(started),
+        );
         Ok(())
     }
 
-    /// Lets shards write down a piece of what changed for the next epoch. Whether enough is left to do so
-    /// again.
-    pub fn write_ahead(&mut self, again: &Again) -> Result<bool> {
-        let (any, more) = pool::ahead(&mut self.pool, again)?;
+    /// Counts how long shards stood, if there was anything left for them to read.
+    fn add_pause(&mut self, reports: &[SplitReport], standing: Duration) {
+        if reports.iter().any(|split| !split.ended) {
+            self.pauses.add(standing);
+        }
+    }
+
+    /// Lets shards write down a piece of what changed for the next epoch. How many rows are left beyond
+    /// those that a barrier may take.
+    pub fn write_ahead(&mut self, again: &Again) -> Result<usize> {
+        let (any, left) = pool::ahead(&mut self.pool, again)?;
         self.ahead.any |= any;
-        Ok(more)
+        Ok(left)
     }
 
     /// Before the barrier of an epoch: little of what changed is left for it.
@@ -280,13 +285,16 @@ impl<P: ShardPool> Coordinator<P> {
             again = self.given_again(&at);
             self.ahead.again = Some(again.clone());
         }
-        for _ in 0..PIECES_MAX {
-            if !self.write_ahead(&std::mem::take(&mut again))? {
-                break;
+        let mut before = usize::MAX;
+        loop {
+            let left = self.write_ahead(&std::mem::take(&mut again))?;
+            // Where as much comes as is written, the barrier takes what is left.
+            if left == 0 || left >= before {
+                return Ok(());
             }
+            before = left;
             self.barrier_if_full()?;
         }
-        Ok(())
     }
 
     fn try_epoch(&mut self) -> Result<bool> {
@@ -306,7 +314,7 @@ impl<P: ShardPool> Coordinator<P> {
             update_status(&mut self.status, &self.config.plan, &self.manifest);
             add_nodes(&mut self.status, &cut.nodes);
             let whole = self.config.env.monotonic().saturating_sub(cut.started);
-            self.pauses.add(cut.standing);
+            self.add_pause(&cut.reports, cut.standing);
             self.status.pauses = self.pauses.status();
             self.status.barrier_ms = cut.standing.as_secs_f64() * 1e3;
             self.status.epoch_ms = whole.as_secs_f64() * 1e3;

@@ -15,20 +15,20 @@ pub trait ShardPool {
     fn call(&mut self, requests: Vec<Request>) -> Result<Vec<Reply>>;
 }
 
-/// Lets shards write some of what changed down, without standing still. Whether any did, and whether any
-/// has enough left to do so again.
-pub fn ahead(pool: &mut dyn ShardPool, again: &Again) -> Result<(bool, bool)> {
+/// Lets shards write some of what changed down, without standing still. Whether any did, and how many rows
+/// are left beyond those that a barrier may take.
+pub fn ahead(pool: &mut dyn ShardPool, again: &Again) -> Result<(bool, usize)> {
     let requests = (0..pool.shards()).map(|_| Request::Ahead(again.clone()));
     let requests = requests.collect();
-    let (mut any, mut more) = (false, false);
+    let (mut any, mut left) = (false, 0);
     for reply in pool.call(requests)? {
-        let Reply::Ahead(has_written, has_more) = reply else {
+        let Reply::Ahead(has_written, of_shard) = reply else {
             return Err(unexpected());
         };
         any |= has_written;
-        more |= has_more;
+        left += of_shard;
     }
-    Ok((any, more))
+    Ok((any, left))
 }
 
 /// Stops all shards at a barrier. Their splits, and whether the clock alone makes something fire.

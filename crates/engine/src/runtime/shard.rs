@@ -32,10 +32,11 @@ const READS_PER_MEASURE: u32 = 16;
 /// A shard is full once it has read so many batches since the last barrier, or has to give rows of
 /// so many to other shards. PERF: a barrier is then a matter of some milliseconds.
 const FULL_BATCHES: usize = 16;
-const GIVEN_BATCHES: usize = 2;
+const GIVEN_BATCHES: usize = 1;
 /// What changed is given ahead of a barrier in pieces of so many batches, until about so many are left.
-const AHEAD_BATCHES: usize = 8;
-const LEFT_BATCHES: usize = 2;
+/// PERF: a batch is read between two pieces, so larger ones are fewer, and less changes again meanwhile.
+const AHEAD_BATCHES: usize = 12;
+const LEFT_BATCHES: usize = 4;
 
 /// See the module.
 pub struct Shard {
@@ -149,8 +150,9 @@ pub enum Request {
 pub enum Reply {
     /// Done.
     Done,
-    /// To `Ahead`: whether anything was written, and whether enough is left to do so again.
-    Ahead(bool, bool),
+    /// To `Ahead`: whether anything was written, and how many rows are left beyond those that a barrier may
+    /// take.
+    Ahead(bool, usize),
     /// To `Barrier`: the splits, and whether the clock alone makes something fire.
     Splits(Vec<SplitReport>, bool),
     /// To `Close`: by the shard that they are for.
@@ -304,6 +306,7 @@ impl Shard {
         self.mark_full();
         self.reads += 1;
         if self.reads.is_multiple_of(READS_PER_MEASURE) {
+            self.chain.tidy()?;
             self.measure();
         }
         Ok(())
@@ -393,15 +396,15 @@ impl Shard {
     fn write_ahead(&mut self, again: &Again) -> Result<Reply> {
         let repeated = self.chain.repeat(again);
         self.ahead.repeated.extend(repeated);
-        let left = LEFT_BATCHES * self.limit.rows;
-        if self.chain.changed() <= left {
-            return Ok(Reply::Ahead(false, false));
+        let few = LEFT_BATCHES * self.limit.rows;
+        if self.chain.changed() <= few {
+            return Ok(Reply::Ahead(false, 0));
         }
         let changes = self.chain.some_changes(AHEAD_BATCHES * self.limit.rows)?;
         self.ahead.bytes += changes.iter().map(Exchange::size).sum::<usize>();
         self.ahead.changes.extend(changes);
         self.measure();
-        Ok(Reply::Ahead(true, self.chain.changed() > left))
+        Ok(Reply::Ahead(true, self.chain.changed().saturating_sub(few)))
     }
 
     fn finish(&mut self, epoch: Epoch) -> Result<EpochOutput> {

@@ -169,6 +169,7 @@ impl World {
             for rows in shard.fire(&given[index]).unwrap() {
                 self.results.extend(results(&rows));
             }
+            shard.tidy().unwrap();
             let changes = shard.changes().unwrap();
             self.segments
                 .extend(changes.into_iter().map(|state| (index, state)));

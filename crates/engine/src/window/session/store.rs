@@ -349,9 +349,14 @@ impl SessionStore {
             .drop(&mut self.keys, sessions, &mut self.groups);
     }
 
-    /// Forgets what nobody looks at any more, also in memory.
-    pub fn tidy(&mut self, watermark: Watermark) -> Result<()> {
+    /// Forgets what makes no row late any more.
+    pub fn expire(&mut self, watermark: Watermark) {
         self.lanes.expire(&mut self.keys, watermark);
+    }
+
+    /// Gives the memory of groups that are gone back, if there are many.
+    pub fn pack(&mut self) -> Result<()> {
+        self.groups.settle()?;
         self.groups.pack(self.sessions.contents_mut())
     }
 
