@@ -9,6 +9,7 @@ pub mod demo;
 pub mod explain;
 mod failure;
 pub mod generate;
+pub mod lake;
 mod pipeline_file;
 pub mod plan;
 mod rewinding;
@@ -80,6 +81,8 @@ pub enum Command {
     Sql(sql::SqlArguments),
     /// Keep a checkpoint by name, to go back to or to upgrade from
     Savepoint(savepoint::SavepointArguments),
+    /// See how lake tables do, compact and expire them
+    Lake(lake::LakeArguments),
     /// Check on this machine that every event counts once, whatever fails: simulated histories
     Sim(sim::SimArguments),
     /// Make up events
@@ -103,6 +106,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Plan(arguments) => plan::run(&arguments, &common),
         Command::Sql(arguments) => sql::run(&arguments, &common),
         Command::Savepoint(arguments) => savepoint::run(&arguments, &common),
+        Command::Lake(arguments) => lake::run(&arguments, &common),
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments, &common),
         Command::Backup(arguments) => backup::run_backup(&arguments, &common),

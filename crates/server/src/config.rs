@@ -47,6 +47,8 @@ pub struct Config {
     pub pipeline: PipelineConfig,
     /// Where lake tables are, as keys of `[iceberg]` and their values.
     pub iceberg: BTreeMap<String, String>,
+    /// Whether lake tables that this process writes are compacted and expired by it.
+    pub iceberg_maintenance: bool,
 }
 
 /// Logs on stderr.
@@ -233,6 +235,7 @@ fn resolve(file: &ConfigFile) -> Result<Config> {
             memory_bytes_max: at_least_one("pipeline.memory-bytes-max", pipeline_memory)?,
         },
         iceberg: file.iceberg.options(),
+        iceberg_maintenance: file.iceberg.maintenance.is_none_or(|flag| flag.0),
     })
 }
 

@@ -15,6 +15,7 @@ mod assets;
 mod collector;
 mod drain;
 mod health;
+mod lake;
 mod live;
 mod openapi;
 mod pipelines;
@@ -71,6 +72,9 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/api/v1/tables", get(tables::list))
         .route("/api/v1/tables/{table}/live", get(live::live))
         .route("/api/v1/topics", get(topics::list))
+        .route("/api/v1/lake", get(lake::list))
+        .route("/api/v1/lake/{table}/compact", post(lake::compact))
+        .route("/api/v1/lake/{table}/expire", post(lake::expire))
         .route("/api/v1/snapshots", post(snapshots::create))
         .route("/api/v1/openapi.json", get(openapi::document))
         .route("/metrics", get(health::metrics))

@@ -30,6 +30,7 @@ use crate::background::Background;
 use crate::config::Config;
 use crate::http::{HttpServer, StateParts};
 use crate::jobs::Jobs;
+use crate::lake::LakeKeeper;
 use crate::metrics::Metrics;
 use crate::query::QueryEngine;
 
@@ -38,6 +39,9 @@ const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether a commit to the lake is due.
 const LAKE_PERIOD: Duration = Duration::from_millis(100);
+
+/// How often a little maintenance of lake tables is done.
+const KEEP_PERIOD: Duration = Duration::from_secs(1);
 
 /// A process with its data directory.
 pub struct Instance {
@@ -57,6 +61,8 @@ pub struct Instance {
     config: Config,
     /// Lake tables.
     pub lake: Arc<Lake>,
+    keeper: Arc<LakeKeeper>,
+    keeping: Background,
     upkeep: Background,
     commits: Background,
 }
@@ -100,6 +106,12 @@ impl Instance {
             let lake = lake.clone();
             Background::every(&env, "lake", LAKE_PERIOD, move || lake.tick())
         };
+        let is_kept = config.iceberg_maintenance;
+        let keeper = Arc::new(LakeKeeper::new(lake.clone(), env.clone(), is_kept));
+        let keeping = {
+            let keeper = keeper.clone();
+            Background::every(&env, "lake-upkeep", KEEP_PERIOD, move || keeper.tick())
+        };
         Ok(Self {
             env,
             topics,
@@ -112,6 +124,8 @@ impl Instance {
             metrics,
             config,
             lake,
+            keeper,
+            keeping,
             upkeep,
             commits,
         })
@@ -178,6 +192,7 @@ impl Instance {
             files: Some(self.files.clone()),
             topics: self.topics.clone(),
             tables: self.tables.clone(),
+            lake: Some(self.keeper.clone()),
             queries: Arc::new(QueryEngine::new(
                 self.tables.clone(),
                 None,
@@ -196,6 +211,7 @@ impl Instance {
     pub fn close(self) {
         self.upkeep.close();
         self.commits.close();
+        self.keeping.close();
         // What cannot be committed now waits in the data directory for the next start.
         if let Err(error) = self.lake.close() {
             tracing::warn!(%error, "rows wait for their commit to the lake");

@@ -13,6 +13,7 @@ pub mod config;
 pub mod http;
 pub mod instance;
 pub mod jobs;
+pub mod lake;
 pub mod logs;
 pub mod metrics;
 pub mod progress;

@@ -13,6 +13,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder
 use millstream_engine::status::{JobState, JobStatus};
 
 use crate::jobs::PipelineView;
+use crate::lake::LakeTableView;
 use crate::usage::{Usage, resident_bytes};
 
 /// Upper bounds of the latency histograms, in seconds: from a fast fsync to a stuck disk.
@@ -82,9 +83,10 @@ impl Metrics {
     }
 
     /// Everything as Prometheus text.
-    pub fn render(&self, pipelines: &[PipelineView]) -> String {
+    pub fn render(&self, pipelines: &[PipelineView], lake: &[LakeTableView]) -> String {
         with_local_recorder(&self.recorder, || {
             pipelines.iter().for_each(set_pipeline);
+            lake.iter().for_each(set_lake_table);
             let usage = Usage::of_process();
             gauge!("millstream_process_cpu_seconds").set(usage.cpu.as_secs_f64());
             gauge!("millstream_process_peak_resident_bytes").set(number(usage.peak_rss_bytes));
@@ -164,6 +166,29 @@ fn set_pipeline(view: &PipelineView) {
     }
 }
 
+fn set_lake_table(view: &LakeTableView) {
+    let set = |name: &'static str, value: f64| {
+        gauge!(name, "table" => view.table.clone()).set(value);
+    };
+    set("millstream_lake_files", number(view.files));
+    set("millstream_lake_small_files", number(view.small_files));
+    set("millstream_lake_delete_files", number(view.delete_files));
+    set("millstream_lake_bytes", number(view.bytes));
+    set("millstream_lake_rows", number(view.rows));
+    set("millstream_lake_snapshots", number(view.snapshots));
+    set("millstream_lake_manifests", number(view.manifests));
+    set(
+        "millstream_lake_manifest_bytes",
+        number(view.manifest_bytes),
+    );
+    set("millstream_lake_pending_bytes", number(view.pending_bytes));
+    let is_failing = f64::from(u8::from(view.error.is_some()));
+    set("millstream_lake_commit_failing", is_failing);
+    if let Some(lag_ms) = view.lag_ms {
+        set("millstream_lake_lag_seconds", signed(lag_ms) / 1e3);
+    }
+}
+
 fn set_sources(pipeline: &str, status: &JobStatus) {
     for source in &status.sources {
         let labels = [
@@ -213,6 +238,7 @@ fn describe() {
     );
     describe_pipelines();
     describe_tables();
+    describe_lake();
     describe_gauge!("millstream_process_cpu_seconds", "User and system time");
     describe_gauge!("millstream_process_resident_bytes", "Physical memory held");
     describe_gauge!(
@@ -251,6 +277,35 @@ fn describe_pipelines() {
     describe_gauge!(
         "millstream_pipeline_watermark_lag_seconds",
         "Wall clock less watermark"
+    );
+}
+
+fn describe_lake() {
+    describe_gauge!("millstream_lake_files", "Data files of the table");
+    describe_gauge!(
+        "millstream_lake_small_files",
+        "Data files smaller than three quarters of the target size"
+    );
+    describe_gauge!("millstream_lake_delete_files", "Files of deletes");
+    describe_gauge!("millstream_lake_bytes", "Bytes of data files");
+    describe_gauge!("millstream_lake_rows", "Rows in data files");
+    describe_gauge!("millstream_lake_snapshots", "Snapshots that can be read");
+    describe_gauge!(
+        "millstream_lake_manifests",
+        "Manifests of the current snapshot"
+    );
+    describe_gauge!("millstream_lake_manifest_bytes", "Their bytes");
+    describe_gauge!(
+        "millstream_lake_pending_bytes",
+        "Bytes that wait for a commit"
+    );
+    describe_gauge!(
+        "millstream_lake_commit_failing",
+        "1 if the last commit failed"
+    );
+    describe_gauge!(
+        "millstream_lake_lag_seconds",
+        "Since the last commit to the table"
     );
 }
 

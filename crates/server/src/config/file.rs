@@ -28,6 +28,7 @@ const KEYS: &[&str] = &[
     "iceberg.catalog-name",
     "iceberg.token",
     "iceberg.credential",
+    "iceberg.maintenance",
     "iceberg.s3.endpoint",
     "iceberg.s3.region",
     "iceberg.s3.path-style-access",
@@ -114,6 +115,7 @@ pub struct IcebergSection {
     pub catalog_name: Option<String>,
     pub token: Option<String>,
     pub credential: Option<String>,
+    pub maintenance: Option<Flag>,
     pub s3: S3Section,
 }
 

@@ -58,7 +58,9 @@ pub async fn ready(State(state): State<Arc<AppState>>) -> Response {
 /// Numbers for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String)))]
 pub async fn metrics(State(state): State<Arc<AppState>>) -> Response {
-    let text = state.parts.metrics.render(&state.parts.jobs.all());
+    let lake = state.parts.lake.as_ref().map(|lake| lake.seen());
+    let lake = lake.unwrap_or_default();
+    let text = state.parts.metrics.render(&state.parts.jobs.all(), &lake);
     (
         [(
             header::CONTENT_TYPE,

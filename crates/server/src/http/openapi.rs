@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{collector, health, live, pipelines, savepoints, snapshots, sql, tables, topics};
+use super::{collector, health, lake, live, pipelines, savepoints, snapshots, sql, tables, topics};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +22,9 @@ use super::{collector, health, live, pipelines, savepoints, snapshots, sql, tabl
         savepoints::drop,
         tables::list,
         live::live,
+        lake::list,
+        lake::compact,
+        lake::expire,
         topics::list,
         snapshots::create,
         health::metrics,

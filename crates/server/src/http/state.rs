@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::config::CollectorConfig;
 use crate::jobs::Jobs;
+use crate::lake::LakeKeeper;
 use crate::metrics::Metrics;
 use crate::query::QueryEngine;
 
@@ -38,6 +39,8 @@ pub struct StateParts {
     pub topics: Arc<TopicLog>,
     /// Tables that can be queried and watched.
     pub tables: Arc<HotTables>,
+    /// Tables of the lake; `None` if there is none.
+    pub lake: Option<Arc<LakeKeeper>>,
     /// Answers queries.
     pub queries: Arc<QueryEngine>,
     /// The running pipelines.

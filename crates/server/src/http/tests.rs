@@ -125,6 +125,7 @@ impl TestServer {
         let parts = StateParts {
             storage: shared,
             files: None,
+            lake: None,
             topics,
             queries: Arc::new(
                 QueryEngine::new(tables.clone(), None, query.limits()).expect("there are threads"),

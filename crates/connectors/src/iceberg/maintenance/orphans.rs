@@ -16,6 +16,7 @@ use super::Budget;
 use super::expire::delete;
 use crate::iceberg::blocking::block_on;
 use crate::iceberg::commit::Commits;
+use crate::iceberg::files::Files;
 use crate::iceberg::snapshot::{load_list, load_manifest};
 
 /// How long a file has to be unnamed before it is deleted.
@@ -26,6 +27,12 @@ const CONCURRENT: usize = 8;
 pub trait Listing: Send + Sync {
     /// URIs of all files below the folder `location`, which ends in `/`, as snapshots write them.
     fn list(&self, location: &str) -> Result<Vec<String>>;
+}
+
+impl Listing for Files {
+    fn list(&self, location: &str) -> Result<Vec<String>> {
+        Self::list(self, location)
+    }
 }
 
 /// Files that were seen unnamed, and since when (ms since 1970). To be kept between calls; where it is

@@ -13,11 +13,10 @@ use iceberg::table::Table;
 use iceberg::transform::create_transform_function;
 use iceberg::writer::file_writer::{FileWriter, FileWriterBuilder, ParquetWriterBuilder};
 use millstream_core::{Error, Result};
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
 
 use super::super::live::Live;
 use crate::iceberg::blocking::block_on;
+use crate::iceberg::data_file::parquet_properties;
 use crate::iceberg::error::from_iceberg;
 
 /// Rows that are written at once.
@@ -46,7 +45,7 @@ pub(super) fn rewritten(
         let tasks = stream::iter(tasks.into_iter().map(Ok)).boxed();
         let rows = reader.read(tasks).map_err(from_iceberg)?.stream();
         let output = table.file_io().new_output(path).map_err(from_iceberg)?;
-        let builder = ParquetWriterBuilder::new(properties(), schema.clone());
+        let builder = ParquetWriterBuilder::new(parquet_properties(), schema.clone());
         let mut writer = builder.build(output).await.map_err(from_iceberg)?;
         let order = table.metadata().default_sort_order();
         let mut rows = rows.map_err(from_iceberg);
@@ -120,14 +119,4 @@ fn sorted(rows: &[RecordBatch], schema: &Schema, order: &SortOrder) -> Result<Op
     }
     let order = lexsort_to_indices(&columns, None)?;
     Ok(Some(take_record_batch(&all, &order)?))
-}
-
-fn properties() -> WriterProperties {
-    let level = ZstdLevel::try_new(1).expect("zstd has a level 1");
-    WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
-        .set_created_by("millstream".to_owned())
-        // What is cut is no bound of the file; the manifest's are cut later, and the right way.
-        .set_statistics_truncate_length(None)
-        .build()
 }
