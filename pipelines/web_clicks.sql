@@ -2,6 +2,7 @@
 --
 --   browsers --> HTTP collector --> topic web.clicks --> clicks --> minutes --> page_minute_agg
 --                                                          |           '------> anomalies
+--                                                          |--> clicks_raw
 --                                                          |--> late_clicks
 --                                                          '--> dead_clicks
 --
@@ -14,6 +15,9 @@
 -- The minutes are counted once, for both tables: the INSERTs read one view. A minute is an anomaly
 -- if its views are more than three standard deviations from the mean of the 30 minutes with views
 -- that the same page had from the same country before it, once there are ten of them.
+--
+-- Every click is also kept as it came, in the lake: clicks_raw is a table of Apache Iceberg, which
+-- other programs can read. A click is decoded once for both.
 --
 -- The file is Flink SQL. What Flink has no word for is a SET 'millstream.…', which Flink ignores.
 
@@ -71,6 +75,23 @@ CREATE TABLE anomalies (
   'connector' = 'clickhouse',
   'database-name' = 'rt',
   'table-name' = 'anomalies'
+);
+
+-- All clicks, also those that came too late, a partition for each day.
+CREATE TABLE clicks_raw (
+  event_id     STRING,
+  user_id      STRING,
+  ts           BIGINT,
+  page         STRING,
+  referrer     STRING,
+  country      STRING,
+  device       STRING,
+  event_time   TIMESTAMP_LTZ(3)
+) WITH (
+  'connector' = 'iceberg',
+  'catalog-database' = 'lake',
+  'catalog-table' = 'clicks_raw',
+  'partitioning' = 'day(event_time)'
 );
 
 -- Clicks whose minute was counted before they came.
@@ -142,5 +163,9 @@ SELECT window_start, window_end, page, country, `views`, mean, deviation,
   CASE WHEN deviation > 0 THEN (`views` - mean) / deviation END
 FROM page_compared
 WHERE ABS(`views` - mean) > 3 * deviation;
+
+INSERT INTO clicks_raw
+SELECT event_id, user_id, ts, page, referrer, country, device, event_time
+FROM clicks;
 
 END;

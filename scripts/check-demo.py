@@ -4,7 +4,7 @@
 While it runs: health, the page and its files, pipelines, tables, topics, SQL, a live table, metrics,
 OpenAPI, and a request that must be refused. After it has ended: exit code 0, and what was
 acknowledged = read = on time + late + undecodable, in its own words and in its tables; surges are
-among the anomalies.
+among the anomalies; the lake has every click.
 """
 import json
 import re
@@ -21,6 +21,7 @@ SECONDS = int(sys.argv[2]) if len(sys.argv) > 2 else 20
 CHECK = re.compile(
     r"check: (\d+) acknowledged, (\d+) read = (\d+) on time \+ (\d+) late \+ (\d+) undecodable: ok"
 )
+LAKE = re.compile(r"lake: lake\.clicks_raw: rows=(\d+) in files=(\d+), bytes=\d+")
 
 
 def free_port():
@@ -135,6 +136,11 @@ def check_sums(data, log):
     # alone does not come to eight deviations.
     surges = ask(data, "SELECT COUNT(*) AS n FROM anomalies WHERE z > 8")
     assert surges > 0, "no surge was found"
+    lake = LAKE.search(log)
+    assert lake, "no line about clicks_raw at the end"
+    rows, files = map(int, lake.groups())
+    assert rows == on_time + late and files > 0, f"{lake.group(0)} of {on_time + late} clicks"
+    print(f"{lake.group(0)}")
     print(f"{found.group(0)}; {counted} views in closed windows, {surges} surges found")
 
 

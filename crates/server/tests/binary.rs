@@ -7,6 +7,7 @@ mod binary {
     pub mod depth;
     pub mod files;
     pub mod generate;
+    pub mod lake;
     pub mod nexmark;
     pub mod refusals;
     pub mod savepoint;

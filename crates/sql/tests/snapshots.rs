@@ -83,6 +83,17 @@ const CATALOG: ConnectorCatalog = ConnectorCatalog {
             ..PLAIN
         },
         ConnectorInfo {
+            name: "iceberg",
+            is_source: false,
+            needs_format: false,
+            options: &[
+                option("catalog-database", false, OptionKind::Text),
+                option("catalog-table", false, OptionKind::Text),
+                option("partitioning", false, OptionKind::Text),
+            ],
+            ..PLAIN
+        },
+        ConnectorInfo {
             name: "datagen",
             is_sink: false,
             needs_format: false,

@@ -7,12 +7,15 @@
 mod memory;
 mod moment;
 mod pointer;
+mod rest;
 mod sql;
 mod stored;
 
 pub use memory::MemoryPointers;
 pub use pointer::{PointerCatalog, Pointers, Swapped};
+pub use rest::{RestCatalog, RestSettings};
 pub use sql::SqlPointers;
+pub(crate) use sql::copy_sqlite;
 pub use stored::StoredPointers;
 
 use iceberg::table::Table;

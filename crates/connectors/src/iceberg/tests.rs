@@ -335,7 +335,7 @@ impl Engine {
             let staged = stage(&*sink, self.run, &[rows(at..at + 10)], epoch)?;
             self.decided.insert(epoch, staged.clone());
             sink.commit(&context(self.run), Epoch(epoch), &staged)?;
-            if epoch % 2 == 0 {
+            if epoch.is_multiple_of(2) {
                 sink.finish(&context(self.run))?;
             }
             epoch += 1;

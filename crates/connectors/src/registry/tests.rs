@@ -80,7 +80,7 @@ fn a_source_and_a_sink_of_the_same_topic_meet() {
 
 #[test]
 fn sinks_are_made_by_name() {
-    for connector in ["clickhouse", "print", "blackhole"] {
+    for connector in ["clickhouse", "iceberg", "print", "blackhole"] {
         embedded().sink(&sink_plan(config(connector, &[]))).unwrap();
     }
 }
@@ -106,12 +106,12 @@ fn what_cannot_be_made_is_refused_with_what_can() {
     check(
         sink("http"),
         "table `t`: connector `http` cannot be written; expected one of: kafka, filesystem, \
-         clickhouse, print, blackhole",
+         clickhouse, iceberg, print, blackhole",
     );
     check(
         sink("kafak"),
         "table `t`: unknown connector `kafak`; expected one of: kafka, filesystem, clickhouse, \
-         print, blackhole",
+         iceberg, print, blackhole",
     );
 }
 

@@ -7,7 +7,11 @@
 //! INVARIANT: a snapshot is what a process that was killed in that moment would have left. So it is as
 //! consistent as a crash, after which nothing is lost and nothing is doubled.
 //!
-//! Files that are there are only ever appended to, or take the place of another as a whole. So the first
+//! The lake's catalog, a database that is changed in place and not through the gate, is copied as it is
+//! between two statements. That fits: files that it names were there before, and what waits for a commit
+//! is removed behind the gate, so the snapshot has it, and the table's marks say what of it counts.
+//!
+//! Other files that are there are only ever appended to, or take the place of another as a whole. So the first
 //! bytes of a linked file, as many as it had in that moment, stay what they were, but for bytes behind
 //! the last acknowledged record of a topic, which count for nothing.
 
@@ -19,7 +23,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use millstream_core::Result;
 use millstream_core::storage::{AppendFile, Storage};
 
+use crate::iceberg::catalog::copy_sqlite;
+
 use super::local::{LocalStorage, TEMPORARY_PREFIX, io_error, make_folders};
+
+/// The lake's catalog, and what names of files begin with that belong to it.
+const CATALOG: &str = "lake/catalog.db";
 
 /// Numbers snapshots, so that two have folders of their own.
 static SNAPSHOTS: AtomicU64 = AtomicU64::new(0);
@@ -76,9 +85,19 @@ impl GatedStorage {
         paths.retain(|path| path != "LOCK");
         let mut files = Vec::with_capacity(paths.len());
         for path in paths {
+            if path.starts_with(CATALOG) && path != CATALOG {
+                // What a statement under way keeps; the copy is of a moment between statements.
+                continue;
+            }
             let (from, to) = (self.inner.root().join(&path), root.join(&path));
             if let Some(parent) = to.parent() {
                 make_folders(parent)?;
+            }
+            if path == CATALOG {
+                copy_sqlite(&from, &to)?;
+                let length = fs::metadata(&to).map_err(|error| io_error(&to, &error))?;
+                files.push((path, length.len()));
+                continue;
             }
             let bytes = link(&from, &to).map_err(|error| io_error(&from, &error))?;
             files.push((path, bytes));
@@ -216,6 +235,25 @@ mod tests {
             !folder.path().join(&snapshot.folder).exists(),
             "a start removes it"
         );
+    }
+
+    #[test]
+    fn a_catalog_is_copied_as_it_is_between_statements() {
+        use crate::iceberg::catalog::{Pointers, SqlPointers};
+        use ::iceberg::TableIdent;
+
+        let folder = tempfile::tempdir().unwrap();
+        let storage = GatedStorage::new(LocalStorage::new(folder.path()));
+        let catalog = SqlPointers::sqlite(&folder.path().join(CATALOG), "default").unwrap();
+        let table = TableIdent::from_strs(["lake", "t"]).unwrap();
+        catalog.swap(&table, None, "1");
+        let snapshot = storage.snapshot().unwrap();
+        catalog.swap(&table, Some("1"), "2");
+        let copy = folder.path().join(&snapshot.folder).join(CATALOG);
+        let copy = SqlPointers::sqlite(&copy, "default").unwrap();
+        assert_eq!(copy.get(&table).unwrap().as_deref(), Some("1"));
+        let names: Vec<&str> = snapshot.files.iter().map(|(path, _)| &**path).collect();
+        assert_eq!(names, [CATALOG]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! ```text
 //! generator -> HTTP collector -> topic web.clicks -> pipeline -> page_minute_agg, anomalies -> page
 //!                                                            -> late_clicks, dead_clicks
+//!                                                            -> clicks_raw, in the lake
 //! ```
 //!
 //! It begins with the clicks of the last minutes, so that there is something to see and to compare
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use millstream_connectors::iceberg::maintenance::status::status;
 use millstream_core::plan::Plan;
 use millstream_engine::status::JobStatus;
 use millstream_engine::{JobHandle, StartOptions};
@@ -116,6 +118,7 @@ pub fn run(arguments: &DemoArguments, common: &CommonArguments) -> Outcome {
     let (status, ending) = ended.inspect_err(|_| job.stop())?;
     let summary = Summary::new(&status, session.env.monotonic(), Usage::of_process());
     say(&summary.to_string());
+    say_lake(&session);
     let end = acknowledged(&session.instance.topics, TOPIC)?;
     session.close();
     check::report(&check::Counts {
@@ -147,6 +150,24 @@ fn past(status: &JobStatus, end: u64, delay_ms: i64) -> Past {
             watermark.map_or(Past::Nothing, |ms| Past::Until(ms.saturating_add(delay_ms)))
         }
         _ => Past::Unread,
+    }
+}
+
+/// Commits what waits for the lake and says what is there.
+fn say_lake(session: &Session) {
+    let lake = &session.instance.lake;
+    if let Err(error) = lake.close() {
+        say(&format!("lake: {error}; the rows wait for the next start"));
+    }
+    for table in lake.open_tables() {
+        let found = table.commits.load(&table.ident);
+        match found.and_then(|table| status(&table, session.env.now_ms())) {
+            Ok(found) => say(&format!(
+                "lake: {}: rows={} in files={}, bytes={}",
+                found.table, found.rows, found.files, found.bytes
+            )),
+            Err(error) => say(&format!("lake: {}: {error}", table.ident)),
+        }
     }
 }
 

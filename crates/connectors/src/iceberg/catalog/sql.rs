@@ -18,6 +18,7 @@ use iceberg::{NamespaceIdent, TableIdent};
 use millstream_core::{Error, ErrorKind, Result};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use sqlx::{ConnectOptions, Connection};
 
 use super::pointer::{Pointers, Swapped};
 use crate::iceberg::blocking::block_on;
@@ -197,6 +198,26 @@ impl Pointers for SqlPointers {
         };
         Ok(found.into_iter().filter_map(ident).collect())
     }
+}
+
+/// Copies the SQLite database at `from`, which others may be changing, to the new file `to`.
+///
+/// # Errors
+/// `Unavailable` if others hold it for too long.
+pub(crate) fn copy_sqlite(from: &Path, to: &Path) -> Result<()> {
+    let place = format!("catalog `{}`", from.display());
+    let options = SqliteConnectOptions::new()
+        .filename(from)
+        .busy_timeout(BUSY_TIMEOUT);
+    let copied = block_on(async {
+        let mut connection = options.connect().await?;
+        sqlx::query("VACUUM INTO $1")
+            .bind(to.to_string_lossy().into_owned())
+            .execute(&mut connection)
+            .await?;
+        connection.close().await
+    });
+    copied.map_err(|error| failed(&place, &error))
 }
 
 /// A namespace as the database has it.

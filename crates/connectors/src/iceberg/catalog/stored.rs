@@ -116,7 +116,7 @@ mod tests {
             assert!(swap(Some(&from), &to));
         }
         assert_eq!(pointers.get(&table).unwrap().as_deref(), Some("10"));
-        assert_eq!(pointers.list().unwrap(), [table.clone()]);
+        assert_eq!(pointers.list().unwrap(), std::slice::from_ref(&table));
         assert_eq!(storage.list("lake/").unwrap().len(), 4, "old ones go");
     }
 }

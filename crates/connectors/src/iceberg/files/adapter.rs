@@ -111,7 +111,9 @@ impl Storage for LakeStorage {
 
     async fn writer(&self, path: &str) -> Result<Box<dyn FileWrite>> {
         let output = match self.place(path)? {
-            Place::Object(store, object) => Output::Object(objects::create(store, object, path)),
+            Place::Object(store, object) => {
+                Output::Object(Box::new(objects::create(store, object, path)))
+            }
             Place::Stored(..) => {
                 let file = self.files()?.create(path).map_err(into_iceberg)?;
                 Output::Stored(file)
@@ -208,7 +210,7 @@ struct Writer {
 enum Output {
     Stored(Box<dyn AppendFile>),
     /// Waits in futures of its own: its calls as an [`AppendFile`] may not be used from within one.
-    Object(ObjectFile),
+    Object(Box<ObjectFile>),
 }
 
 #[async_trait]
@@ -231,7 +233,7 @@ impl FileWrite for Writer {
                 Ok(())
             }
             (Output::Object(file), Some(unsynced)) => {
-                unsynced.put(Box::new(file));
+                unsynced.put(file);
                 Ok(())
             }
         };

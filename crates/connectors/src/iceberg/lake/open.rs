@@ -12,7 +12,8 @@ use millstream_core::{Error, ErrorKind, Result, Subject};
 
 use super::Lake;
 use crate::iceberg::catalog::{
-    Catalog, Committed, PointerCatalog, Pointers, SqlPointers, StoredPointers,
+    Catalog, Committed, PointerCatalog, Pointers, RestCatalog, RestSettings, SqlPointers,
+    StoredPointers,
 };
 use crate::iceberg::commit::Commits;
 use crate::iceberg::files::{Files, ObjectSettings};
@@ -49,12 +50,21 @@ impl Lake {
             (Some("sqlite"), None) => {
                 self.pointer_catalog(self.own_pointers(name)?, &files, options)
             }
-            (Some(kind @ "postgres"), None) => {
+            (Some("rest"), Some(uri)) => Arc::new(RestCatalog::open(
+                RestSettings {
+                    uri: uri.to_owned(),
+                    warehouse: options.get("warehouse").cloned(),
+                    token: options.get("token").cloned(),
+                    credential: options.get("credential").cloned(),
+                },
+                files.file_io(),
+            )?),
+            (Some(kind @ ("postgres" | "rest")), None) => {
                 let message = format!("a catalog of type `{kind}` needs a `uri`");
                 return Err(Error::of_option("uri", message));
             }
             (Some(other), _) => {
-                let message = format!("unknown `{other}`; expected one of: sqlite, postgres");
+                let message = format!("unknown `{other}`; expected one of: sqlite, postgres, rest");
                 return Err(Error::of_option("catalog-type", message));
             }
         };
