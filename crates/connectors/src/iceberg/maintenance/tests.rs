@@ -22,6 +22,7 @@ use super::expire::{ExpiredFiles, expire};
 use super::live::live_files;
 use super::orphans::{AGE_MS, Listing, Orphans};
 use super::status::status;
+use super::upkeep::{Tended, Upkeep, UpkeepSettings};
 use crate::iceberg::blocking::block_on;
 use crate::iceberg::catalog::Committed;
 use crate::iceberg::commit::{AddedFile, Commits, Expire};
@@ -565,6 +566,54 @@ fn a_damaged_file_stops_compaction_by_name_and_loses_nothing() {
     assert!(error.to_string().contains(path), "{error}");
     assert_eq!(lake.files.paths(), before);
     assert_eq!(data_files(&lake.load()).len(), 2);
+}
+
+#[test]
+fn upkeep_does_one_thing_at_a_time_and_all_of_them_come_round() {
+    let properties = [
+        ("history.expire.min-snapshots-to-keep", "1"),
+        ("history.expire.max-snapshot-age-ms", "1000"),
+    ];
+    let lake = TestLake::new(&properties);
+    for epoch in 1..=6 {
+        append(&lake, epoch, 1, &[epoch.cast_signed()]);
+    }
+    lake.files.put("memory:///wh/db/t/data/lost.parquet", b"x");
+    let tick = |upkeep: &mut Upkeep| {
+        let tended = Tended {
+            commits: &lake.commits,
+            ident: &lake.table,
+            listing: &lake.files,
+            is_protected: &|_| false,
+        };
+        upkeep.tick(&tended).unwrap();
+        let table = lake.load();
+        (data_files(&table).len(), table.metadata().snapshots().len())
+    };
+    let off = UpkeepSettings {
+        is_on: false,
+        ..UpkeepSettings::default()
+    };
+    let mut idle = Upkeep::new(off);
+    assert_eq!([tick(&mut idle), tick(&mut idle)], [(6, 6); 2]);
+    assert_eq!(idle.statuses().next().unwrap().files, 6);
+    let mut upkeep = Upkeep::new(UpkeepSettings::default());
+    // How the table does, compaction, expiry, orphans.
+    assert_eq!([tick(&mut upkeep), tick(&mut upkeep)], [(6, 6), (1, 7)]);
+    lake.pass(2000);
+    assert_eq!([tick(&mut upkeep), tick(&mut upkeep)], [(1, 1); 2]);
+    for epoch in 7..=11 {
+        append(&lake, epoch, 1, &[epoch.cast_signed()]);
+    }
+    assert_eq!(tick(&mut upkeep).0, 6);
+    lake.pass(60_000);
+    assert_eq!([tick(&mut upkeep).0, tick(&mut upkeep).0], [6, 1]);
+    lake.pass(AGE_MS);
+    for _ in 0..4 {
+        tick(&mut upkeep);
+    }
+    assert!(!lake.files.paths().iter().any(|path| path.contains("lost")));
+    assert_eq!(ids(&lake.load()), (1..=11).collect::<Vec<_>>());
 }
 
 /// Two processes append, compact, expire and remove orphans, while storage and catalog fail in all
