@@ -16,6 +16,7 @@ const COMMANDS: &[&str] = &[
     "plan",
     "sim",
     "plan",
+    "lake",
     "verify",
     "backup",
     "restore",
