@@ -149,6 +149,16 @@ impl LakeTable {
         block_on(self.plan(projection, predicate))
     }
 
+    /// All rows of [`LakeTable::read`].
+    pub fn read_blocking(
+        &self,
+        files: Vec<FileScanTask>,
+        schema: SchemaRef,
+    ) -> Result<Vec<RecordBatch>> {
+        let rows = self.read(files, schema, 1024)?;
+        block_on(rows.try_collect())
+    }
+
     /// The rows of `files`, file after file, each in its order, as batches of `schema`.
     pub fn read(
         &self,

@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use iceberg::TableIdent;
 use millstream_connectors::hot_table::HotTables;
+use millstream_connectors::iceberg::lake::{Lake, LakeConfig};
+use millstream_connectors::iceberg::{AsOf, LakeTable};
 use millstream_connectors::topic::{TopicLog, TopicLogConfig};
 use millstream_core::Offset;
 use millstream_core::env::Env;
@@ -75,6 +79,7 @@ struct Found<'a> {
     world: &'a World,
     topics: Arc<TopicLog>,
     tables: Arc<HotTables>,
+    lake: Lake,
 }
 
 /// Compares everything. How many rows there are.
@@ -86,8 +91,9 @@ pub fn check(world: &World) -> Result<u64> {
     let env: Arc<dyn Env> = world.env.clone();
     let found = Found {
         world,
-        topics: TopicLog::open(storage.clone(), env, TopicLogConfig::default())?,
-        tables: HotTables::open(storage)?,
+        topics: TopicLog::open(storage.clone(), env.clone(), TopicLogConfig::default())?,
+        tables: HotTables::open(storage.clone())?,
+        lake: Lake::open(LakeConfig::default(), storage, env),
     };
     let mut rows = 0;
     for (query, sink) in world.config.pipeline.queries() {
@@ -121,6 +127,7 @@ impl Found<'_> {
             SinkKind::Table | SinkKind::KeyedTable => self.table(query.name)?,
             SinkKind::Remote => self.remote(query.name),
             SinkKind::Topic => self.topic(query)?,
+            SinkKind::Lake => self.lake(query)?,
         };
         let rows = found.len() as u64;
         same(query.name, expected, found)?;
@@ -191,6 +198,30 @@ impl Found<'_> {
         let state = self.world.state();
         let table = state.remote.get(name);
         table.map_or(vec![], |table| table.rows.clone())
+    }
+
+    /// The rows of a lake table, of whose files none may be named twice.
+    fn lake(&self, query: &Query) -> Result<Vec<String>> {
+        let catalog = self.lake.catalog()?;
+        let ident = TableIdent::from_strs(["default", query.name])?;
+        let table = catalog.commits.catalog().load(&ident)?;
+        let table = table.with_context(|| format!("no lake table `{}`", query.name))?;
+        let table = LakeTable::new(table, AsOf::Now)?;
+        let projection: Vec<usize> = (0..table.schema().fields().len()).collect();
+        let files = table.plan_blocking(&projection, None)?.files;
+        let mut paths: Vec<&str> = files.iter().map(|f| f.data_file_path()).collect();
+        paths.sort_unstable();
+        let twice = paths.windows(2).find(|pair| pair[0] == pair[1]);
+        ensure!(twice.is_none(), "`{}`: a file is named twice: {twice:?}", query.name);
+        // Times are shown as those of the other sinks, which have milliseconds.
+        let fields = table.schema().fields().iter().map(|field| match field.data_type() {
+            DataType::Timestamp(_, None) => {
+                Field::new(field.name(), DataType::Timestamp(TimeUnit::Millisecond, None), true)
+            }
+            _ => field.as_ref().clone(),
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        lines(&table.read_blocking(files, schema)?, false)
     }
 
     fn topic(&self, query: &Query) -> Result<Vec<String>> {

@@ -98,6 +98,8 @@ fn pipeline(chance: &mut Chance, is_remote: bool) -> Pipeline {
                 SinkKind::KeyedTable,
                 SinkKind::Topic,
                 SinkKind::Remote,
+                SinkKind::Lake,
+                SinkKind::Lake,
             ]),
         };
         (query, sink)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use millstream_connectors::Embedded;
 use millstream_connectors::hot_table::HotTables;
+use millstream_connectors::iceberg::lake::{Lake, LakeConfig};
 use millstream_connectors::topic::{RecordSet, TopicLog, TopicLogConfig};
 use millstream_core::env::Env;
 use millstream_core::plan::Plan;
@@ -47,6 +48,7 @@ struct Instance {
     storage: Arc<dyn Storage>,
     topics: Arc<TopicLog>,
     tables: Arc<HotTables>,
+    lake: Arc<Lake>,
 }
 
 impl Body {
@@ -127,12 +129,14 @@ impl Body {
             retention_ms: None,
             ..TopicLogConfig::default()
         };
-        let topics = TopicLog::open(storage.clone(), env, config)?;
+        let topics = TopicLog::open(storage.clone(), env.clone(), config)?;
         let tables = HotTables::open_with_cache(storage.clone(), self.config().cache_bytes)?;
+        let lake = Lake::open(LakeConfig::default(), storage.clone(), env);
         *instance = Some(Instance {
             storage,
             topics,
             tables,
+            lake: Arc::new(lake),
         });
         Ok(())
     }
@@ -197,6 +201,7 @@ impl Body {
             instance.tables.clone(),
             env.clone(),
         );
+        let embedded = embedded.with_lake(instance.lake.clone());
         let connectors = ProcessConnectors {
             world: self.world.clone(),
             process: self.number,
@@ -267,6 +272,7 @@ impl Body {
         let now = EventTime(self.world.env.now_ms());
         let steps = [
             instance.tables.maintain(now).map(drop),
+            instance.lake.tick(),
             instance.topics.sync_acknowledged(),
         ];
         for step in steps {

@@ -36,6 +36,8 @@ pub enum SinkKind {
     Topic,
     /// A table of a service far away.
     Remote,
+    /// A table of the lake.
+    Lake,
 }
 
 /// All queries.
@@ -256,6 +258,10 @@ impl Pipeline {
                      'topic.partitions' = '2'"
                 ),
                 SinkKind::Remote => "'connector' = 'remote', 'format' = 'json'".to_owned(),
+                // Small enough that some commits are due by size, some by age.
+                SinkKind::Lake => "'connector' = 'iceberg', 'commit.target-size' = '4 kb', \
+                                   'commit.max-age' = '2 s'"
+                    .to_owned(),
             };
             push(format!(
                 "CREATE TABLE {name} ({columns}{key}) WITH ({options});\n"
