@@ -54,4 +54,5 @@ pub use metadata_tables::MetadataTable;
 pub use options::INFO;
 pub(crate) use options::check_sink;
 pub use read::{AsOf, LakePlan, LakeTable};
-pub use source::{LakeRange, LakeSource, OPTIONS as SOURCE_OPTIONS};
+pub(crate) use source::check_source;
+pub use source::{LakeRange, LakeSource};

@@ -87,6 +87,7 @@ impl Connectors for Embedded {
             "kafka" | "http" => topic::source(&self.topics, plan),
             "filesystem" => filesystem::source(plan),
             "clickhouse" => hot_table::source(&self.tables, plan),
+            "iceberg" => self.lake.source(plan),
             "datagen" => datagen::source(plan, self.env.clone()),
             "nexmark" => nexmark::source(plan, self.env.clone()),
             other => Err(refused(&plan.table, other, "read", |info| info.is_source)),

@@ -195,7 +195,7 @@ impl Instance {
             lake: Some(self.keeper.clone()),
             queries: Arc::new(QueryEngine::new(
                 self.tables.clone(),
-                None,
+                Some(self.lake.clone()),
                 self.config.query.limits(),
             )?),
             jobs: self.jobs.clone(),
@@ -224,7 +224,7 @@ impl Instance {
 }
 
 /// The lake of a data directory. Opens nothing yet.
-fn open_lake(
+pub fn open_lake(
     path: &Path,
     config: &Config,
     (storage, env): (&Arc<dyn Storage>, &Arc<dyn Env>),

@@ -40,7 +40,7 @@ use datafusion::prelude::SQLOptions;
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 use millstream_connectors::hot_table::HotTables;
-use millstream_connectors::iceberg::catalog::Catalog as LakeCatalog;
+use millstream_connectors::iceberg::lake::Lake;
 use millstream_core::{Error, Result};
 use tokio::time::{Instant, timeout};
 
@@ -92,7 +92,7 @@ pub struct QueryEngine {
 
 struct Shared {
     tables: Arc<HotTables>,
-    lake: Option<Arc<dyn LakeCatalog>>,
+    lake: Option<Arc<Lake>>,
     limits: QueryLimits,
     /// Options, functions and memory, to which each query adds its tables.
     template: SessionState,
@@ -105,7 +105,7 @@ impl QueryEngine {
     /// `Unavailable` if there are no more threads to have.
     pub fn new(
         tables: Arc<HotTables>,
-        lake: Option<Arc<dyn LakeCatalog>>,
+        lake: Option<Arc<Lake>>,
         limits: QueryLimits,
     ) -> Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -152,7 +152,12 @@ impl Shared {
     async fn answer(&self, sql: &str) -> Result<Answer> {
         let question = statement::parse(&versions::named(sql)?)?;
         let (tables, lake) = (self.tables.all(), self.lake.clone());
-        let catalog = blocking(move || Catalog::new(tables, lake)).await?;
+        let opened = move || {
+            let lake = lake.map(|lake| lake.existing()).transpose()?.flatten();
+            let lake = lake.map(|opened| opened.commits.catalog().clone());
+            Catalog::new(tables, lake)
+        };
+        let catalog = blocking(opened).await?;
         match question {
             Question::ShowTables => self.limited(blocking(move || catalog.show_tables()).await?),
             Question::Describe(name) => {

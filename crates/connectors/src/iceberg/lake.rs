@@ -15,8 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use ::iceberg::TableIdent;
 use millstream_core::env::Env;
-use millstream_core::plan::SinkPlan;
+use millstream_core::plan::{SinkPlan, SourcePlan};
 use millstream_core::sink::Sink;
+use millstream_core::source::Source;
 use millstream_core::storage::Storage;
 use millstream_core::{Error, ErrorKind, Result};
 
@@ -25,8 +26,9 @@ use super::commit::Commits;
 use super::commit::Wait;
 use super::committer::{Committer, PendingStatus};
 use super::files::Files;
-use super::options::definition;
+use super::options::{TableOptions, definition};
 use super::sink::LakeSink;
+use super::source::LakeSource;
 use super::target::Target;
 
 /// Where the id of a data directory is, among those that write the same tables.
@@ -98,6 +100,17 @@ impl Lake {
         self.catalog_of(&BTreeMap::new())
     }
 
+    /// [`Lake::catalog`], unless it would be made by that: then there are no tables yet.
+    ///
+    /// # Errors
+    /// As [`Lake::catalog`].
+    pub fn existing(&self) -> Result<Option<OpenCatalog>> {
+        match self.is_there()? {
+            true => self.catalog().map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// The catalog of a table with these options.
     pub(super) fn catalog_of(&self, options: &BTreeMap<String, String>) -> Result<OpenCatalog> {
         let mut resolved = self.config.options.clone();
@@ -120,6 +133,20 @@ impl Lake {
         let opened = self.open_sink(plan);
         let sink = opened.map_err(|error| error.context(format!("table `{}`", plan.table)))?;
         Ok(Box::new(sink))
+    }
+
+    /// The table of `plan`, to be read.
+    ///
+    /// # Errors
+    /// `InvalidInput` about an option that is wrong.
+    pub fn source(&self, plan: &SourcePlan) -> Result<Box<dyn Source>> {
+        let opened = || {
+            let options = TableOptions::new(&plan.table, &plan.connector)?;
+            let catalog = self.catalog_of(&options.catalog)?;
+            LakeSource::new(catalog.commits.catalog().clone(), options.ident()?, plan)
+        };
+        let source = opened().map_err(|error| error.context(format!("table `{}`", plan.table)))?;
+        Ok(Box::new(source))
     }
 
     fn open_sink(&self, plan: &SinkPlan) -> Result<LakeSink> {

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use ::iceberg::spec::{Schema, Transform};
+use ::iceberg::{NamespaceIdent, TableIdent};
 use millstream_core::connector::{ConnectorInfo, OptionInfo, OptionKind, Whole};
 use millstream_core::plan::{ConnectorConfig, SinkPlan};
 use millstream_core::quantity::{duration_ms, size_bytes};
 use millstream_core::{Error, Result, Subject};
 
 use super::schema::{partition_spec, schema, sort_order};
+use super::source::{AS_OF, END_SNAPSHOT, FILE_PATH, SNAPSHOT, START_SNAPSHOT};
 
 const CATALOG_TYPE: &str = "catalog-type";
 const URI: &str = "uri";
@@ -26,10 +28,10 @@ const PENDING_MAX: &str = "commit.pending-max";
 /// What SQL needs to know of the connector.
 pub const INFO: ConnectorInfo = ConnectorInfo {
     name: "iceberg",
-    is_source: false,
+    is_source: true,
     is_sink: true,
     is_upsert: false,
-    whole: Whole::Never,
+    whole: Whole::Always,
     needs_format: false,
     options: &[
         option(
@@ -96,6 +98,26 @@ pub const INFO: ConnectorInfo = ConnectorInfo {
             OptionKind::Boolean,
             "`endpoint/bucket/key` instead of `bucket.endpoint/key`",
         ),
+        option(
+            SNAPSHOT,
+            OptionKind::Integer,
+            "reads this snapshot; by default the current one",
+        ),
+        option(
+            AS_OF,
+            OptionKind::Integer,
+            "reads the snapshot that was current then, in ms since 1970",
+        ),
+        option(
+            START_SNAPSHOT,
+            OptionKind::Integer,
+            "reads only what was appended after this snapshot",
+        ),
+        option(
+            END_SNAPSHOT,
+            OptionKind::Integer,
+            "with `start-snapshot-id`: the last snapshot to read; by default the current one",
+        ),
         option("write.*", OptionKind::Text, "properties of a new table"),
         option("history.*", OptionKind::Text, "properties of a new table"),
         option(
@@ -104,7 +126,7 @@ pub const INFO: ConnectorInfo = ConnectorInfo {
             "properties of a new table",
         ),
     ],
-    metadata: &[],
+    metadata: &[FILE_PATH, "offset"],
 };
 
 const fn option(key: &'static str, kind: OptionKind, help: &'static str) -> OptionInfo {
@@ -195,6 +217,16 @@ impl TableOptions {
             commit: commit_settings(config)?,
             properties: properties(config),
         })
+    }
+}
+
+impl TableOptions {
+    /// The table in its catalog.
+    pub fn ident(&self) -> Result<TableIdent> {
+        let parts = self.database.split('.').map(str::to_owned).collect();
+        let namespace = NamespaceIdent::from_vec(parts)
+            .map_err(|error| Error::invalid(error.message().to_owned()))?;
+        Ok(TableIdent::new(namespace, self.table.clone()))
     }
 }
 

@@ -13,8 +13,6 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use iceberg::TableIdent;
 use iceberg::scan::FileScanTask;
-use millstream_core::connector::OptionInfo;
-use millstream_core::connector::OptionKind::Integer;
 use millstream_core::expr::Expr;
 use millstream_core::plan::{ConnectorConfig, SourcePlan};
 use millstream_core::source::{Read, ReadLimit, Source, Split, SplitReader};
@@ -23,39 +21,15 @@ use millstream_core::{Error, Offset, Result, SplitId};
 
 use super::blocking::block_on;
 use super::catalog::Catalog;
+use super::options::TableOptions;
 use super::prune;
 use super::read::{AsOf, LakeTable};
 
-const FILE_PATH: &str = "file.path";
-
-/// Options of tables that are read, with Flink's names.
-pub const OPTIONS: [OptionInfo; 4] = [
-    option(
-        "snapshot-id",
-        "the snapshot to read; by default the current one",
-    ),
-    option(
-        "as-of-timestamp",
-        "reads what was current then, in ms since 1970",
-    ),
-    option(
-        "start-snapshot-id",
-        "reads only what was appended after this snapshot",
-    ),
-    option(
-        "end-snapshot-id",
-        "with `start-snapshot-id`: the last snapshot to read; by default the current one",
-    ),
-];
-
-const fn option(key: &'static str, help: &'static str) -> OptionInfo {
-    OptionInfo {
-        key,
-        required: false,
-        kind: Integer,
-        help,
-    }
-}
+pub(super) const FILE_PATH: &str = "file.path";
+pub(super) const SNAPSHOT: &str = "snapshot-id";
+pub(super) const AS_OF: &str = "as-of-timestamp";
+pub(super) const START_SNAPSHOT: &str = "start-snapshot-id";
+pub(super) const END_SNAPSHOT: &str = "end-snapshot-id";
 
 /// Which rows of a table are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,18 +53,18 @@ impl LakeRange {
                 Error::of_option(key, format!("found `{found}`, expected a whole number"))
             })
         };
-        let (id, time) = (number("snapshot-id")?, number("as-of-timestamp")?);
-        let (after, end) = (number("start-snapshot-id")?, number("end-snapshot-id")?);
+        let (id, time) = (number(SNAPSHOT)?, number(AS_OF)?);
+        let (after, end) = (number(START_SNAPSHOT)?, number(END_SNAPSHOT)?);
         let exclusive = |key: &'static str, other: &str| {
             Err(Error::of_option(key, format!("does not go with `{other}`")))
         };
         match (id, time, after, end) {
-            (Some(_), Some(_), ..) => exclusive("as-of-timestamp", "snapshot-id"),
-            (Some(_), _, Some(_), _) => exclusive("start-snapshot-id", "snapshot-id"),
-            (_, Some(_), Some(_), _) => exclusive("start-snapshot-id", "as-of-timestamp"),
+            (Some(_), Some(_), ..) => exclusive(AS_OF, SNAPSHOT),
+            (Some(_), _, Some(_), _) => exclusive(START_SNAPSHOT, SNAPSHOT),
+            (_, Some(_), Some(_), _) => exclusive(START_SNAPSHOT, AS_OF),
             (.., None, Some(_)) => {
                 let message = "only with `start-snapshot-id`";
-                Err(Error::of_option("end-snapshot-id", message))
+                Err(Error::of_option(END_SNAPSHOT, message))
             }
             (id, time, after, end) => Ok(Self {
                 as_of: match (id.or(end), time) {
@@ -102,6 +76,12 @@ impl LakeRange {
             }),
         }
     }
+}
+
+/// Refuses a table that could not be opened, whatever the state of the world.
+pub(crate) fn check_source(plan: &SourcePlan) -> Result<()> {
+    TableOptions::new(&plan.table, &plan.connector)?;
+    LakeRange::new(&plan.connector).map(drop)
 }
 
 /// See the module.

@@ -66,6 +66,7 @@ fn check_source(plan: &SourcePlan) -> Result<()> {
             FileTable::new(config)?;
             check_decoder(config, &plan.generated())
         }
+        "iceberg" => iceberg::check_source(plan),
         "datagen" => datagen::check(plan),
         "nexmark" => each_column(&plan.generated(), |schema| nexmark::check(config, schema)),
         other => Err(refused(&plan.table, other, "read", |info| info.is_source)),

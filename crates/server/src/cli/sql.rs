@@ -7,12 +7,14 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use millstream_connectors::hot_table::HotTables;
 use millstream_connectors::storage::DataDirectory;
+use millstream_core::env::Env;
 use millstream_core::storage::Storage;
 
 use super::{CommonArguments, Failure, Flags, Outcome, configure, print};
 use crate::client::Client;
 use crate::config::Config;
-use crate::instance::runtime;
+use crate::env::RealEnv;
+use crate::instance::{open_lake, runtime};
 use crate::query::{QueryEngine, QueryResult, to_csv, to_json, to_table_text};
 
 const EXAMPLES: &str = "\
@@ -98,7 +100,10 @@ fn ask_server(url: &str, arguments: &SqlArguments) -> Outcome<String> {
 fn ask_directory(path: &Path, config: &Config, arguments: &SqlArguments) -> Outcome<String> {
     let directory = DataDirectory::open_read_only(path)?;
     let storage: Arc<dyn Storage> = Arc::new(directory.storage());
-    let engine = QueryEngine::new(HotTables::open(storage)?, None, config.query.limits())?;
+    let env: Arc<dyn Env> = Arc::new(RealEnv::new());
+    let lake = open_lake(path, config, (&storage, &env))?;
+    let tables = HotTables::open(storage)?;
+    let engine = QueryEngine::new(tables, Some(lake), config.query.limits())?;
     let result = runtime()?.block_on(engine.query(&arguments.query))?;
     Ok(formatted(&result, arguments.format)?)
 }

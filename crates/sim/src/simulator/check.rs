@@ -212,14 +212,24 @@ impl Found<'_> {
         let mut paths: Vec<&str> = files.iter().map(|f| f.data_file_path()).collect();
         paths.sort_unstable();
         let twice = paths.windows(2).find(|pair| pair[0] == pair[1]);
-        ensure!(twice.is_none(), "`{}`: a file is named twice: {twice:?}", query.name);
+        ensure!(
+            twice.is_none(),
+            "`{}`: a file is named twice: {twice:?}",
+            query.name
+        );
         // Times are shown as those of the other sinks, which have milliseconds.
-        let fields = table.schema().fields().iter().map(|field| match field.data_type() {
-            DataType::Timestamp(_, None) => {
-                Field::new(field.name(), DataType::Timestamp(TimeUnit::Millisecond, None), true)
-            }
-            _ => field.as_ref().clone(),
-        });
+        let fields = table
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| match field.data_type() {
+                DataType::Timestamp(_, None) => Field::new(
+                    field.name(),
+                    DataType::Timestamp(TimeUnit::Millisecond, None),
+                    true,
+                ),
+                _ => field.as_ref().clone(),
+            });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         lines(&table.read_blocking(files, schema)?, false)
     }

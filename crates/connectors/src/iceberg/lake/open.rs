@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ::iceberg::spec::{Schema, Transform};
 use ::iceberg::table::Table;
-use ::iceberg::{NamespaceIdent, TableCreation, TableIdent, TableRequirement, TableUpdate};
+use ::iceberg::{TableCreation, TableRequirement, TableUpdate};
 use millstream_core::plan::SinkPlan;
 use millstream_core::{Error, ErrorKind, Result, Subject};
 
@@ -19,6 +19,11 @@ use crate::iceberg::commit::Commits;
 use crate::iceberg::files::{Files, ObjectSettings};
 use crate::iceberg::options::TableOptions;
 use crate::iceberg::schema::{evolved, partition_spec, sort_order};
+
+/// The catalog in a data directory.
+const OWN_CATALOG: &str = "lake/catalog.db";
+/// The catalog in a storage that is no directory.
+const OWN_POINTERS: &str = "lake/pointers/";
 
 /// How often a change of columns is tried while others change the table.
 const TRIES: usize = 10;
@@ -78,11 +83,24 @@ impl Lake {
         })
     }
 
+    /// Whether there is a catalog to open, or one was configured.
+    pub(super) fn is_there(&self) -> Result<bool> {
+        let options = &self.config.options;
+        let is_own = !options.contains_key("uri");
+        if !is_own || !self.catalogs.lock().expect("no holder panics").is_empty() {
+            return Ok(true);
+        }
+        match &self.config.data_dir {
+            Some(folder) => Ok(folder.join(OWN_CATALOG).exists()),
+            None => Ok(!self.storage.list(OWN_POINTERS)?.is_empty()),
+        }
+    }
+
     /// The catalog in the data directory, or in the storage if there is none.
     fn own_pointers(&self, name: &str) -> Result<Arc<dyn Pointers>> {
         Ok(match &self.config.data_dir {
-            Some(folder) => Arc::new(SqlPointers::sqlite(&folder.join("lake/catalog.db"), name)?),
-            None => Arc::new(StoredPointers::new(self.storage.clone(), "lake/pointers/")),
+            Some(folder) => Arc::new(SqlPointers::sqlite(&folder.join(OWN_CATALOG), name)?),
+            None => Arc::new(StoredPointers::new(self.storage.clone(), OWN_POINTERS)),
         })
     }
 
@@ -147,10 +165,7 @@ pub(super) fn table(
     (options, schema): (&TableOptions, Schema),
     plan: &SinkPlan,
 ) -> Result<Table> {
-    let parts = options.database.split('.').map(str::to_owned).collect();
-    let namespace = NamespaceIdent::from_vec(parts)
-        .map_err(|error| Error::invalid(error.message().to_owned()))?;
-    let ident = TableIdent::new(namespace, options.table.clone());
+    let ident = options.ident()?;
     let catalog = catalog.commits.catalog();
     for _ in 0..TRIES {
         let Some(table) = catalog.load(&ident)? else {
