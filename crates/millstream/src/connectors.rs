@@ -162,4 +162,8 @@ impl Sink for SharedSink {
     fn discard_before(&self, context: &SinkContext) -> Result<()> {
         self.0.discard_before(context)
     }
+
+    fn finish(&self, context: &SinkContext) -> Result<()> {
+        self.0.finish(context)
+    }
 }

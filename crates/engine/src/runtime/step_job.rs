@@ -19,9 +19,11 @@ impl StepJob {
     /// Recovers from the newest manifest.
     pub fn open(config: JobConfig) -> Result<Self> {
         let recovered = recovery::open(&config)?;
-        Ok(Self {
+        let job = Self {
             coordinator: Coordinator::new(config, recovered, InlinePool::new),
-        })
+        };
+        job.finish_sinks()?;
+        Ok(job)
     }
 
     /// From now on time goes no further than that.
@@ -42,10 +44,16 @@ impl StepJob {
     /// The number of the last epoch.
     pub fn checkpoint(&mut self) -> Result<Epoch> {
         self.coordinator.run_epoch()?;
-        if self.coordinator.is_finished() {
-            self.coordinator.finish_sinks()?;
-        }
+        self.finish_sinks()?;
         Ok(self.coordinator.epoch())
+    }
+
+    /// Once all input has ended; a run that died before it could leaves it to the next.
+    fn finish_sinks(&self) -> Result<()> {
+        match self.coordinator.is_finished() {
+            true => self.coordinator.finish_sinks(),
+            false => Ok(()),
+        }
     }
 
     /// Whether all input was read and every window has fired.

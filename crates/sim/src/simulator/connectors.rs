@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use millstream_connectors::{CATALOG, Embedded, hot_table, topic};
+use millstream_connectors::{CATALOG, Embedded, hot_table, iceberg, topic};
 use millstream_core::connector::{ConnectorCatalog, ConnectorInfo, Connectors, TableError};
 use millstream_core::plan::{Plan, SinkPlan, SourcePlan};
 use millstream_core::sink::{Held, Sink, SinkContext, SinkWriter, Staged};
@@ -17,7 +17,7 @@ use super::input::TABLES;
 use super::remote::{self, RemoteSink, RemoteSource};
 use super::world::{CallKind, World};
 
-const CONNECTORS: &[ConnectorInfo] = &[topic::KAFKA, hot_table::INFO, remote::INFO];
+const CONNECTORS: &[ConnectorInfo] = &[topic::KAFKA, hot_table::INFO, iceberg::INFO, remote::INFO];
 
 /// What pipelines of the simulator can name.
 pub const SIM_CATALOG: ConnectorCatalog = ConnectorCatalog {
@@ -175,5 +175,9 @@ impl Sink for Witness {
 
     fn discard_before(&self, context: &SinkContext) -> Result<()> {
         self.inner.discard_before(context)
+    }
+
+    fn finish(&self, context: &SinkContext) -> Result<()> {
+        self.inner.finish(context)
     }
 }

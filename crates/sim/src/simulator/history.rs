@@ -323,7 +323,8 @@ fn is_said(damaged: &[String], error: &anyhow::Error) -> bool {
 
 /// Whether an error is about what is at `path`, or in its folder.
 fn is_named(path: &str, error: &str) -> bool {
-    let mut part = path;
+    // Tables of the lake name their files from the warehouse on.
+    let mut part = path.strip_prefix("lake/").unwrap_or(path);
     loop {
         if error.contains(part) {
             return true;

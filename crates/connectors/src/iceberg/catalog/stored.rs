@@ -1,8 +1,8 @@
 //! [`StoredPointers`]: pointers as numbered files, for processes without a database: programs that use
 //! the library on a storage of their own, tests, simulations.
 //!
-//! `<folder><namespace>.<table>/<20 digits>` holds the path of the metadata file of that version; the
-//! newest is the table's. A swap is put-if-absent of the next.
+//! `<folder><namespace>/<table>/<20 digits>` holds the path of the metadata file of that version, behind
+//! the CRC-32 of it in 8 hexadecimal digits; the newest is the table's. A swap is put-if-absent of the next.
 
 use std::sync::Arc;
 
@@ -40,10 +40,17 @@ impl StoredPointers {
         let Some(path) = self.storage.list(&folder)?.pop() else {
             return Ok(None);
         };
-        let wrong = || Error::corrupt(format!("`{path}`: expected a number and a path"));
-        let number = path[folder.len()..].parse().map_err(|_| wrong())?;
-        let location = String::from_utf8(self.storage.read(&path)?).map_err(|_| wrong())?;
-        Ok(Some((number, location)))
+        let wrong = |what: &str| Error::corrupt(format!("`{path}`: {what}"));
+        let number = path[folder.len()..].parse();
+        let number = number.map_err(|_| wrong("expected a number as its name"))?;
+        let bytes = self.storage.read(&path)?;
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        match text.split_once(' ') {
+            Some((crc, location)) if crc == checksum(location) => {
+                Ok(Some((number, location.to_owned())))
+            }
+            _ => Err(wrong("expected a checksum and a path")),
+        }
     }
 }
 
@@ -63,9 +70,19 @@ impl Pointers for StoredPointers {
         let number = newest.map_or(0, |(number, _)| number + 1);
         let folder = self.table_folder(table);
         let path = format!("{folder}{number:020}");
-        match self.storage.put_if_absent(&path, to.as_bytes()) {
+        let text = format!("{} {to}", checksum(to));
+        match self.storage.put_if_absent(&path, text.as_bytes()) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Conflict => return Swapped::Rejected,
+            Err(error) => return Swapped::Unknown(error),
+        }
+        // Whoever looked so long ago that the next number was used and removed since has changed nothing.
+        match self.newest(table) {
+            Ok(Some((newest, _))) if newest == number => {}
+            Ok(_) => {
+                let message = format!("table `{table}` was changed by others meanwhile");
+                return Swapped::Unknown(Error::unavailable(message));
+            }
             Err(error) => return Swapped::Unknown(error),
         }
         if let Some(old) = number.checked_sub(KEPT + 1) {
@@ -90,6 +107,10 @@ impl Pointers for StoredPointers {
         found.dedup();
         Ok(found)
     }
+}
+
+fn checksum(text: &str) -> String {
+    format!("{:08x}", crc32fast::hash(text.as_bytes()))
 }
 
 #[cfg(test)]
@@ -118,5 +139,21 @@ mod tests {
         assert_eq!(pointers.get(&table).unwrap().as_deref(), Some("10"));
         assert_eq!(pointers.list().unwrap(), std::slice::from_ref(&table));
         assert_eq!(storage.list("lake/").unwrap().len(), 4, "old ones go");
+    }
+
+    #[test]
+    fn a_damaged_pointer_is_named() {
+        let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::default());
+        let pointers = StoredPointers::new(storage.clone(), "lake/pointers/");
+        let table = TableIdent::from_strs(["lake", "t"]).unwrap();
+        assert!(matches!(pointers.swap(&table, None, "a"), Swapped::Done));
+        let path = storage.list("lake/").unwrap().remove(0);
+        let text = String::from_utf8(storage.read(&path).unwrap()).unwrap();
+        storage
+            .put(&path, text.replace('a', "b").as_bytes())
+            .unwrap();
+        let error = pointers.get(&table).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains(&path), "{error}");
     }
 }
