@@ -60,12 +60,16 @@ impl Encoder {
         let schema = Arc::new(Schema::new_with_metadata(fields, version.into()));
         let options = IpcWriteOptions::default();
         let options = options.try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-        // PERF: room for all, of which only what is written is ever touched: growing would copy.
+        // PERF: room for all, of which only what is written is ever touched: growing would copy, also what
+        // was there before.
         let bytes = states
             .iter()
             .map(|state| state.rows.get_array_memory_size());
-        buffer.clear();
-        buffer.reserve(bytes.sum());
+        let bytes = bytes.sum();
+        match buffer.capacity() < bytes {
+            true => buffer = Vec::with_capacity(bytes),
+            false => buffer.clear(),
+        }
         Ok(Self {
             writer: FileWriter::try_new_with_options(buffer, &schema, options)?,
             schema,

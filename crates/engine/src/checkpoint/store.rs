@@ -267,31 +267,43 @@ impl CheckpointStore {
     }
 
     /// Writes what `encoder` has made durably.
-    pub fn write_encoded(
+    fn write_encoded(&self, place: SegmentPlace, encoder: Encoder) -> Result<SegmentRef> {
+        let (segment, bytes) = self.named(place, encoder)?;
+        self.storage.put(&segment.file, &bytes)?;
+        self.give_back(bytes);
+        Ok(segment)
+    }
+
+    /// The segment that `encoder` has made, under a name of its own, and its bytes: to be written by the
+    /// caller, and given back then.
+    pub fn named(
         &self,
         (epoch, level, (node, part)): SegmentPlace,
         encoder: Encoder,
-    ) -> Result<SegmentRef> {
+    ) -> Result<(SegmentRef, Vec<u8>)> {
         let Encoded {
             bytes,
             rows,
             needed_until,
         } = encoder.finish()?;
-        let known = SegmentRef {
+        let segment = SegmentRef {
             node,
             part,
-            file: String::new(),
+            file: self.segment_path(epoch, node),
             bytes: bytes.len() as u64,
             crc32: crc32fast::hash(&bytes),
             rows,
             needed_until,
             level,
         };
-        let segment = self.put_segment(epoch, known, &bytes)?;
+        Ok((segment, bytes))
+    }
+
+    /// Takes the memory of a segment back, for the next.
+    pub fn give_back(&self, bytes: Vec<u8>) {
         if bytes.len() <= SPARE_MAX {
             self.spare.set(bytes);
         }
-        Ok(segment)
     }
 
     /// Writes the segment `known` of another store for `epoch`.
@@ -301,19 +313,20 @@ impl CheckpointStore {
         known: &SegmentRef,
         from: &Self,
     ) -> Result<SegmentRef> {
-        self.put_segment(epoch, known.clone(), &from.segment_bytes(known)?)
+        let file = self.segment_path(epoch, known.node);
+        self.storage.put(&file, &from.segment_bytes(known)?)?;
+        Ok(SegmentRef {
+            file,
+            ..known.clone()
+        })
     }
 
-    fn put_segment(&self, epoch: Epoch, segment: SegmentRef, bytes: &[u8]) -> Result<SegmentRef> {
+    fn segment_path(&self, epoch: Epoch, node: NodeId) -> String {
         // CRASH: a leftover of an attempt that died before its manifest must not be taken for
         // this one, so every attempt has names of its own.
         let random = self.env.random();
-        let file = format!(
-            "{}/state/{:020}-{}-{random:016x}.arrow",
-            self.root, epoch.0, segment.node
-        );
-        self.storage.put(&file, bytes)?;
-        Ok(SegmentRef { file, ..segment })
+        let root = &self.root;
+        format!("{root}/state/{:020}-{node}-{random:016x}.arrow", epoch.0)
     }
 
     /// Reads a segment, checking length and checksum.

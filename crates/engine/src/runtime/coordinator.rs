@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 #[cfg(feature = "mutants")]
@@ -38,6 +39,9 @@ use crate::status::{JobState, JobStatus};
 
 /// State that changed in an epoch, by node and part.
 type ChangedState = BTreeMap<(NodeId, u32), Vec<StateRows>>;
+
+/// How often shards are looked at while something waits for the disk.
+const BARRIER_LOOK: Duration = Duration::from_millis(1);
 
 /// How often unbounded sources are asked for new splits.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(5);
@@ -482,12 +486,15 @@ impl<P: ShardPool> Coordinator<P> {
                 },
             ) in output.prepared
             {
-                for mut file in files {
-                    #[cfg(feature = "mutants")]
-                    if Mutant::NoStageSync.is_out() {
-                        continue;
-                    }
-                    file.sync()?;
+                #[cfg(feature = "mutants")]
+                let files = match Mutant::NoStageSync.is_out() {
+                    true => vec![],
+                    false => files,
+                };
+                if !files.is_empty() {
+                    let mut files = files;
+                    let sync = move || files.iter_mut().try_for_each(|file| file.sync());
+                    self.aside(sync)??;
                 }
                 staged.entry(sink).or_default().push(rows);
             }
@@ -533,6 +540,35 @@ impl<P: ShardPool> Coordinator<P> {
         self.rewrites.next(&segments)
     }
 
+    /// Does what waits for the disk. Shards that read meanwhile must not wait for it as well, so it is done
+    /// on a thread of its own, and there are barriers if they are needed.
+    fn aside<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        if !self.pool.reads_by_itself() {
+            return Ok(work());
+        }
+        let (sender, done) = sync_channel(1);
+        let send = move || {
+            // There is room for it, and somebody waits.
+            let _ = sender.send(work());
+        };
+        let task = self.config.env.spawn("durable", Box::new(send));
+        let mut barriers = Ok(());
+        let result = loop {
+            match done.recv_timeout(BARRIER_LOOK) {
+                Err(RecvTimeoutError::Timeout) if barriers.is_ok() => {
+                    barriers = self.barrier_if_full();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    break Err(Error::bug("a thread that writes has panicked"));
+                }
+                Ok(result) => break Ok(result),
+            }
+        };
+        task.join();
+        barriers.and(result)
+    }
+
     fn segments(
         &mut self,
         (epoch, at, again): (Epoch, &Moment, &Again),
@@ -553,7 +589,11 @@ impl<P: ShardPool> Coordinator<P> {
                 // Shards read on, and must not wait until all is durable.
                 self.barrier_if_full()?;
             }
-            let segment = self.store.write_encoded((epoch, level, place), encoder)?;
+            let (segment, bytes) = self.store.named((epoch, level, place), encoder)?;
+            let (storage, file) = (self.config.storage.clone(), segment.file.clone());
+            let (put, bytes) = self.aside(move || (storage.put(&file, &bytes), bytes))?;
+            put?;
+            self.store.give_back(bytes);
             segments.push(segment);
         }
         for node in repeated {

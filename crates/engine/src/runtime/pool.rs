@@ -11,6 +11,9 @@ pub trait ShardPool {
     /// How many there are.
     fn shards(&self) -> usize;
 
+    /// Whether they read while nobody asks them for anything.
+    fn reads_by_itself(&self) -> bool;
+
     /// Sends one request to each shard and waits for all answers, in order of the shards.
     fn call(&mut self, requests: Vec<Request>) -> Result<Vec<Reply>>;
 }
@@ -122,6 +125,10 @@ impl InlinePool {
 impl ShardPool for InlinePool {
     fn shards(&self) -> usize {
         self.shards.len()
+    }
+
+    fn reads_by_itself(&self) -> bool {
+        false
     }
 
     fn call(&mut self, requests: Vec<Request>) -> Result<Vec<Reply>> {

@@ -73,6 +73,10 @@ impl ShardPool for ThreadPool {
         self.lanes.len()
     }
 
+    fn reads_by_itself(&self) -> bool {
+        true
+    }
+
     fn call(&mut self, requests: Vec<Request>) -> Result<Vec<Reply>> {
         let gone = || Error::bug("a shard's thread has ended");
         for (lane, request) in self.lanes.iter().zip(requests) {
