@@ -13,6 +13,8 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 PYTHON = HERE / ".venv/bin/python"
@@ -89,9 +91,12 @@ def run(name, ids, has_country=False):
     millstream("run", f"{name}.sql", "--data-dir", str(DATA))
 
 
+def catalog():
+    return SqlCatalog("default", uri=f"sqlite:///{DATA}/lake/catalog.db", warehouse=f"file://{DATA}/lake/warehouse")
+
+
 def table():
-    catalog = SqlCatalog("default", uri=f"sqlite:///{DATA}/lake/catalog.db", warehouse=f"file://{DATA}/lake/warehouse")
-    return catalog.load_table("default.clicks_raw")
+    return catalog().load_table("default.clicks_raw")
 
 
 def seen():
@@ -172,4 +177,50 @@ fourth = list(range(ROWS + 5030, ROWS + 6000))
 run("four", fourth, has_country=True)
 ids = ids + fourth
 check("Millstream goes on", ids, columns)
+
+# While a process runs on the data directory, that is asked. Then it is killed, and goes on.
+(WORK / "live.sql").write_text("""
+SET 'pipeline.name' = 'live';
+CREATE TABLE numbers (id BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1000',
+  'fields.id.kind' = 'sequence', 'fields.id.start' = '1', 'fields.id.end' = '1000000');
+CREATE TABLE live (id BIGINT) WITH ('connector' = 'iceberg', 'commit.max-age' = '100 ms');
+INSERT INTO live SELECT id FROM numbers;
+""")
+
+
+def served(work):
+    """Does `work` while the pipeline runs, once it has made three more snapshots."""
+    command = [BINARY, "run", "live.sql", "--data-dir", str(DATA), "--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(command, cwd=WORK, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        for line in process.stderr:
+            if line.startswith("serving "):
+                break
+        url = line.split()[1] + "/api/v1/lake"
+        deadline = time.monotonic() + 60
+        first = None
+        while time.monotonic() < deadline:
+            with urllib.request.urlopen(url) as answer:
+                views = [view for view in json.load(answer) if view["table"] == "default.live"]
+            made = views[0]["snapshots"] if views else 0
+            first = made if first is None else first
+            if made >= first + 3:
+                return work()
+            time.sleep(0.1)
+        sys.exit("no three snapshots in 60 s")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def live(action, *arguments):
+    return json.loads(millstream("lake", action, "live", "--data-dir", str(DATA), "--json", *arguments))[0]
+
+
+done = served(lambda: (live("compact"), live("expire", "--older-than", "0s")))
+assert done[0]["files_in"] > done[0]["files_out"] and done[1]["snapshots"] > 0, done
+served(lambda: None)
+found = catalog().load_table("default.live").scan().to_arrow()["id"].to_pylist()
+assert sorted(found) == list(range(1, len(found) + 1)), f"{len(found)} rows, {len(set(found))} different"
+print(f"asked through the server, killed twice: {len(found)} rows, each once")
 subprocess.run(["rm", "-rf", str(WORK)])
