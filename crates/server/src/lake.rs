@@ -110,7 +110,14 @@ impl LakeKeeper {
         let mut upkeep = lock(&self.upkeep);
         let mut first = Ok(());
         for table in self.lake.open_tables() {
-            let is_protected = |path: &str| table.protected.contains(path) || is_of_a_sink(path);
+            let is_ours = |path: &str| {
+                let name = path.rsplit('/').next().unwrap_or(path);
+                let mut prefixes = table.prefixes.iter();
+                prefixes.any(|prefix| name.starts_with(prefix.as_str()))
+            };
+            let is_protected = |path: &str| {
+                table.protected.contains(path) || (is_of_a_sink(path) && !is_ours(path))
+            };
             let tended = Tended {
                 commits: &table.commits,
                 ident: &table.ident,
@@ -269,8 +276,7 @@ impl LakeKeeper {
 }
 
 /// Whether a file may be one of a sink's, of whatever process: those wait for their commit for as long as
-/// that process is down, and the sinks remove what they do not need themselves. Their names have two
-/// numbers of 16 hexadecimal digits.
+/// that process is down. Their names have two numbers of 16 hexadecimal digits.
 fn is_of_a_sink(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let is_number = |part: &&str| part.len() == 16 && part.bytes().all(|b| b.is_ascii_hexdigit());

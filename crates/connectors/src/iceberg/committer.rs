@@ -58,6 +58,8 @@ pub(super) struct Writer {
 struct State {
     settings: CommitSettings,
     pending: BTreeMap<Mark, Waiting>,
+    /// URIs of data files of the epoch that could not be handed over yet.
+    offered: Vec<String>,
     /// The last epoch that the table was seen to hold.
     held: Option<Mark>,
     /// What was merged for a commit whose end is not known yet.
@@ -197,6 +199,7 @@ impl Committer {
             state: Mutex::new(State {
                 settings,
                 pending: BTreeMap::new(),
+                offered: vec![],
                 held: None,
                 ready: None,
                 tries: 0,
@@ -237,10 +240,12 @@ impl Committer {
             shards,
         };
         {
-            let state = writer.state();
+            let mut state = writer.state();
             if Some(mark) <= state.held || state.pending.contains_key(&mark) {
                 return Ok(());
             }
+            // Until it is among those that wait; a manifest names them already.
+            state.offered = waiting(&pending).uris;
             let waiting: u64 = state.pending.values().map(|one| one.bytes).sum();
             let bytes_max = state.settings.pending_bytes_max;
             if waiting > 0 && waiting + pending.bytes() > bytes_max {
@@ -256,6 +261,7 @@ impl Committer {
         writer.store.put(mark, &pending)?;
         let mut state = writer.state();
         state.pending.insert(mark, waiting(&pending));
+        state.offered.clear();
         Ok(())
     }
 
@@ -418,12 +424,23 @@ impl Committer {
                     .values()
                     .flat_map(|one| one.uris.iter().cloned()),
             );
+            found.extend(state.offered.iter().cloned());
             if let Some(ready) = &state.ready {
                 let files = ready.append.files.iter();
                 found.extend(files.map(|added| added.file.file_path().to_owned()));
             }
         }
         found
+    }
+
+    /// What names of data files begin with that writers of this process have made: of those, the ones
+    /// that wait are known.
+    pub fn prefixes(&self) -> Vec<String> {
+        let writers = self.writers();
+        writers
+            .values()
+            .map(|writer| format!("{}-", writer.names.files))
+            .collect()
     }
 
     /// What waits of all writers.

@@ -67,6 +67,9 @@ pub struct OpenTable {
     pub files: Files,
     /// URIs of data files that wait for a commit: no snapshot names them, and they are no orphans.
     pub protected: BTreeSet<String>,
+    /// What names of data files begin with whose writers are in this process: of those, all that wait
+    /// are `protected`. Files of sinks with other names may wait in another process.
+    pub prefixes: Vec<String>,
     /// What waits.
     pub pending: PendingStatus,
 }
@@ -206,6 +209,7 @@ impl Lake {
             commits: committer.commits.clone(),
             files: committer.files.clone(),
             protected: committer.protected(),
+            prefixes: committer.prefixes(),
             pending: committer.status(),
         };
         let mut tables: Vec<OpenTable> = committers.iter().map(table).collect();

@@ -307,6 +307,12 @@ fn too_much_that_waits_stops_the_pipeline() {
     let staged = stage(&*sink, 1, &[rows(5..9)], 3).unwrap();
     let error = sink.commit(&context(1), Epoch(3), &staged).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let table = lake.open_tables().remove(0);
+    assert_eq!(table.protected.len(), 2, "one waits, one is refused");
+    for uri in &table.protected {
+        let name = uri.rsplit('/').next().unwrap();
+        assert!(name.starts_with(&table.prefixes[0]), "{uri}");
+    }
     sink.finish(&context(1)).unwrap();
     sink.commit(&context(1), Epoch(3), &staged).unwrap();
 }
