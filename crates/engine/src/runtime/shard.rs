@@ -32,7 +32,7 @@ const READS_PER_MEASURE: u32 = 16;
 /// A shard is full once it has read so many batches since the last barrier, or has to give rows of
 /// so many to other shards. PERF: a barrier is then a matter of some milliseconds.
 const FULL_BATCHES: usize = 16;
-const GIVEN_BATCHES: usize = 1;
+const GIVEN_BATCHES: usize = 2;
 /// What changed is given ahead of a barrier in pieces of so many batches, until about so many are left.
 /// PERF: a batch is read between two pieces, so larger ones are fewer, and less changes again meanwhile.
 const AHEAD_BATCHES: usize = 12;
