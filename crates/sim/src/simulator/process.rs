@@ -2,11 +2,14 @@
 //! tables; starts the job again after an error, as [`RestartPolicy`] says; and ends.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use millstream_connectors::Embedded;
 use millstream_connectors::hot_table::HotTables;
 use millstream_connectors::iceberg::lake::{Lake, LakeConfig};
+use millstream_connectors::iceberg::maintenance::Budget;
+use millstream_connectors::iceberg::maintenance::upkeep::{Tended, Upkeep, UpkeepSettings};
 use millstream_connectors::topic::{RecordSet, TopicLog, TopicLogConfig};
 use millstream_core::env::Env;
 use millstream_core::plan::Plan;
@@ -49,6 +52,36 @@ struct Instance {
     topics: Arc<TopicLog>,
     tables: Arc<HotTables>,
     lake: Arc<Lake>,
+    upkeep: Mutex<Upkeep>,
+}
+
+/// Maintenance of lake tables, as often as it can be.
+const UPKEEP: UpkeepSettings = UpkeepSettings {
+    is_on: true,
+    compact_every: Duration::from_secs(1),
+    expire_every: Duration::from_secs(2),
+    orphans_every: Duration::from_secs(3),
+    budget: Budget {
+        bytes: 64 << 10,
+        files: 7,
+    },
+};
+
+impl Instance {
+    /// A little maintenance of each lake table that is open.
+    fn keep_lake(&self) -> Result<()> {
+        let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.lake.open_tables();
+        let done = tables.iter().map(|table| {
+            upkeep.tick(&Tended {
+                commits: &table.commits,
+                ident: &table.ident,
+                listing: &table.files,
+                is_protected: &|path| table.protected.contains(path),
+            })
+        });
+        done.fold(Ok(()), Result::and)
+    }
 }
 
 impl Body {
@@ -137,6 +170,7 @@ impl Body {
             topics,
             tables,
             lake: Arc::new(lake),
+            upkeep: Mutex::new(Upkeep::new(UPKEEP)),
         });
         Ok(())
     }
@@ -273,6 +307,7 @@ impl Body {
         let steps = [
             instance.tables.maintain(now).map(drop),
             instance.lake.tick(),
+            instance.keep_lake(),
             instance.topics.sync_acknowledged(),
         ];
         for step in steps {

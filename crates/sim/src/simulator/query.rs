@@ -260,7 +260,8 @@ impl Pipeline {
                 SinkKind::Remote => "'connector' = 'remote', 'format' = 'json'".to_owned(),
                 // Small enough that some commits are due by size, some by age.
                 SinkKind::Lake => "'connector' = 'iceberg', 'commit.target-size' = '4 kb', \
-                                   'commit.max-age' = '2 s'"
+                                   'commit.max-age' = '2 s', 'history.expire.max-snapshot-age-ms' = '3000', \
+                                   'history.expire.min-snapshots-to-keep' = '2'"
                     .to_owned(),
             };
             push(format!(

@@ -1,5 +1,5 @@
-//! A shop: topics and files are read; sessions, a join and copies are written to hot tables, files and
-//! a topic. No table has a key, so that what comes twice is seen twice.
+//! A shop: topics and files are read; sessions, a join and copies are written to hot tables, files,
+//! the lake and a topic. No table has a key, so that what comes twice is seen twice.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,8 @@ WITH ('connector' = 'clickhouse');
 CREATE TABLE bought (click STRING, purchase STRING) WITH ('connector' = 'clickhouse');
 CREATE TABLE even_clicks (id STRING)
 WITH ('connector' = 'filesystem', 'path' = '${OUT}', 'format' = 'json');
+CREATE TABLE odd_clicks (id STRING, ts BIGINT)
+WITH ('connector' = 'iceberg', 'commit.max-age' = '2 s', 'commit.target-size' = '256 kb');
 CREATE TABLE order_copies (id STRING)
 WITH ('connector' = 'kafka', 'topic' = 'shop.orders', 'format' = 'json');
 
@@ -45,6 +47,7 @@ SELECT c.id, p.id FROM clicks AS c JOIN purchases AS p ON c.user_id = p.user_id
   AND p.event_time BETWEEN c.event_time AND c.event_time + INTERVAL '2' SECOND;
 
 INSERT INTO even_clicks SELECT id FROM clicks WHERE MOD(ts, 2) = 0;
+INSERT INTO odd_clicks SELECT id, ts FROM clicks WHERE MOD(ts, 2) = 1;
 INSERT INTO order_copies SELECT id FROM orders;
 ";
 

@@ -38,6 +38,14 @@ pub fn check(server: &Server, (data, out): (&Path, &Path), sent: Sent) -> String
     let even = clicks.iter().filter(|click| click.ts % 2 == 0);
     let even = bag(even.map(|click| click.id.clone()));
     check_same("clicks, copied to files", &lines_below(out), &even);
+    let odd = clicks.iter().filter(|click| click.ts % 2 == 1);
+    let odd = bag(odd.map(|click| format!("{} {}", click.id, click.ts)));
+    let rows = server.sql_offline("SELECT id, ts FROM odd_clicks");
+    check_same(
+        "clicks, copied to the lake",
+        &bag(rows.iter().map(row_text)),
+        &odd,
+    );
     let rows = server.sql_offline("SELECT user_id, first_ts, last_ts, clicks FROM visits");
     let expected = visits(&clicks);
     check_same("visits", &bag(rows.iter().map(row_text)), &expected);
@@ -50,12 +58,13 @@ pub fn check(server: &Server, (data, out): (&Path, &Path), sent: Sent) -> String
     );
     format!(
         "{} clicks and {} purchases in topics, {orders} orders in files -> {} visits, {} pairs, {} lines \
-         in files, {orders} records in a topic",
+         in files, {} rows in the lake, {orders} records in a topic",
         clicks.len(),
         purchases.len(),
         expected.len(),
         pairs.len(),
-        even.len()
+        even.len(),
+        odd.len()
     )
 }
 
@@ -197,7 +206,7 @@ fn bag(items: impl IntoIterator<Item = String>) -> Bag {
 /// The values of a row in the order of the columns' names in the query, with blanks between.
 fn row_text(row: &Value) -> String {
     let columns = [
-        "user_id", "first_ts", "last_ts", "clicks", "click", "purchase",
+        "id", "ts", "user_id", "first_ts", "last_ts", "clicks", "click", "purchase",
     ];
     let values = columns.iter().filter_map(|column| row.get(column));
     let texts = values.map(|value| match value {
