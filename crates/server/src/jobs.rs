@@ -250,6 +250,17 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_pipeline_that_could_not_start_is_not_there() {
+        let jobs = Jobs::new(Arc::new(Clock::default()));
+        for name in ["a", "b"] {
+            jobs.add(&plan(name), Box::new(move || status(name, 0, None)));
+        }
+        jobs.remove("a");
+        assert!(jobs.get("a").is_none());
+        assert_eq!(jobs.all()[0].status.pipeline, "b");
+    }
+
+    #[test]
     fn the_rate_is_taken_between_commits_and_the_lag_from_the_wall_clock() {
         let clock = Arc::new(Clock::default());
         let committed = Arc::new(AtomicI64::new(0));
