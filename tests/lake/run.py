@@ -17,7 +17,7 @@ import time
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
-PYTHON = HERE / ".venv/bin/python"
+PYTHON = HERE.parent.parent / "target/lake-engines/bin/python"
 
 if not os.environ.get("MILLSTREAM_LAKE_TEST"):
     installed = subprocess.run([HERE / "install.sh"])
