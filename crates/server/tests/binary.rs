@@ -8,6 +8,7 @@ mod binary {
     pub mod files;
     pub mod generate;
     pub mod lake;
+    pub mod lake_queries;
     pub mod nexmark;
     pub mod refusals;
     pub mod savepoint;
