@@ -79,7 +79,15 @@ impl Catalog {
     /// The table that `name` means.
     fn find(&self, name: &TableReference) -> Result<&Entry> {
         let database = name.schema();
-        let table = versions::split(name.table()).map_or(name.table(), |(table, _)| table);
+        // Behind a `$` stands what of a lake table is meant.
+        let is_whole = self
+            .tables
+            .iter()
+            .any(|found| found.table() == name.table());
+        let table = match is_whole {
+            true => name.table(),
+            false => name.table().split('$').next().unwrap_or_default(),
+        };
         if name.catalog().is_some_and(|catalog| catalog != NAME) {
             let message = format!(
                 "no catalog `{}`; expected {NAME}",
@@ -273,7 +281,7 @@ impl Opened {
         table: &Arc<HotTable>,
         name: &TableReference,
     ) -> Result<Arc<dyn TableProvider>> {
-        if versions::split(name.table()) != Some((name.table(), Part::Rows(AsOf::Now))) {
+        if table.name().table != name.table() {
             let table = table.name();
             return Err(Error::invalid(format!(
                 "`{table}` is not in the lake: it has only its present state"
