@@ -6,7 +6,7 @@ events=10000000
 runs=3
 binary=target/release/millstream
 dir=target/bench
-pipelines=(decode count count_distinct count_hot top_pages sessions tumble hop tumble_country hop_country nexmark)
+pipelines=(decode count count_distinct count_hot count_lake top_pages sessions tumble hop tumble_country hop_country nexmark)
 
 usage() {
   echo "usage: bench/run.sh [--events N] [--runs N] [--binary PATH] [--dir DIR] [PIPELINE ...]"
