@@ -101,7 +101,7 @@ fn what_cannot_be_made_is_refused_with_what_can() {
     check(
         source("print"),
         "table `t`: connector `print` cannot be read; expected one of: kafka, http, filesystem, \
-         datagen, nexmark",
+         iceberg, datagen, nexmark",
     );
     check(
         sink("http"),

@@ -61,6 +61,10 @@ pub fn named(sql: &str) -> Result<String> {
                 let plain = name.value.clone();
                 name.value = format!("{plain}{suffix}");
                 name.quote_style = Some('"');
+                // The blanks before the clause; those behind it stay.
+                while rewritten.last().is_some_and(is_space) {
+                    rewritten.pop();
+                }
                 if !rest.has_alias() {
                     rewritten.extend(alias(&plain));
                 }
@@ -78,18 +82,14 @@ pub fn named(sql: &str) -> Result<String> {
     Ok(rewritten.iter().map(ToString::to_string).collect())
 }
 
-/// ` AS "name" `
-fn alias(name: &str) -> [Token; 3] {
+/// ` AS "name"`
+fn alias(name: &str) -> [Token; 2] {
     let quoted = Word {
         value: name.to_owned(),
         quote_style: Some('"'),
         keyword: Keyword::NoKeyword,
     };
-    [
-        Token::make_keyword(" AS "),
-        Token::Word(quoted),
-        Token::make_keyword(" "),
-    ]
+    [Token::make_keyword(" AS "), Token::Word(quoted)]
 }
 
 /// The name that `tokens` end with.
@@ -205,7 +205,7 @@ mod tests {
             ("SELECT 1", "SELECT 1"),
             (
                 "SELECT * FROM lake.t FOR SYSTEM_VERSION AS OF 12 WHERE a = 1",
-                "SELECT * FROM lake.\"t$version$12\" AS \"t\"  WHERE a = 1",
+                "SELECT * FROM lake.\"t$version$12\" AS \"t\" WHERE a = 1",
             ),
             (
                 "select x.a from t for system_time as of timestamp '1970-01-01 00:00:01.5' as x",
