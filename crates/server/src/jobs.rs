@@ -4,6 +4,7 @@
 //! them with the time of that commit, and the rate is exact however the two meet.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use millstream_core::Watermark;
@@ -25,6 +26,8 @@ pub type StatusFn = Box<dyn Fn() -> JobStatus + Send + Sync>;
 pub struct Jobs {
     env: Arc<dyn Env>,
     entries: Mutex<Vec<Entry>>,
+    /// Whether one is about to be started.
+    is_awaited: AtomicBool,
 }
 
 struct Entry {
@@ -70,11 +73,22 @@ fn rows_read(status: &JobStatus) -> u64 {
 }
 
 impl Jobs {
+    /// From now on a process without a pipeline is one whose pipeline has not started yet.
+    pub fn await_first(&self) {
+        self.is_awaited.store(true, Ordering::Release);
+    }
+
+    /// Whether a pipeline is to be started and none is there.
+    pub fn is_awaiting(&self) -> bool {
+        self.is_awaited.load(Ordering::Acquire) && self.all().is_empty()
+    }
+
     /// None yet.
     pub fn new(env: Arc<dyn Env>) -> Self {
         Self {
             env,
             entries: Mutex::default(),
+            is_awaited: AtomicBool::new(false),
         }
     }
 

@@ -118,6 +118,7 @@ fn run_plan(
     let start = arguments.start();
     tell(&session, &plan, (arguments, &start))?;
     // Answers, that it is loading, while state is loaded.
+    session.instance.jobs.await_first();
     let url = listener.map(|listener| session.serve(listener));
     let url = url.transpose()?;
     let job = session.start(plan, start)?;

@@ -32,6 +32,9 @@ pub async fn alive() -> &'static str {
 )]
 pub async fn ready(State(state): State<Arc<AppState>>) -> Response {
     let mut reasons: Vec<String> = vec![];
+    if state.parts.jobs.is_awaiting() {
+        reasons.push("the pipeline has not started yet".to_owned());
+    }
     for view in state.parts.jobs.all() {
         let status = view.status;
         if !matches!(status.state, JobState::Running | JobState::Finished) {
