@@ -88,16 +88,27 @@ impl Setting {
         let seed = self.random.next();
         std::thread::scope(|scope| {
             let loading = scope.spawn(load);
+            // Also when what follows panics: the scope waits for the loader.
+            let stop = StopLoad(pace);
             let mut faults = Faults::new(server, disk, (pace, seed));
             while faults.counts.kills < self.kills {
                 faults.live();
             }
             faults.server.wait_until_ready();
             pace.wait(500);
-            pace.stop();
+            drop(stop);
             loading.join().expect("the loader does not fail");
             faults.counts.to_string()
         })
+    }
+}
+
+/// Stops the loader when it goes.
+struct StopLoad<'a>(&'a Pace);
+
+impl Drop for StopLoad<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 
